@@ -1,0 +1,9 @@
+//! Parallel SIMD kernels of rkeras: slices in, slices out.
+//!
+//! This crate knows nothing of tensors, graphs or dtypes as values. It holds all SIMD code and all
+//! threads of computation of the project; the instruction set is chosen once at run time ([`isa`]) and
+//! every parallel split depends on the shape of the work, never on the number of threads ([`par`]).
+
+pub mod buffer;
+pub mod isa;
+pub mod par;
