@@ -12,7 +12,11 @@ use crate::trace::{Function, Record, Value};
 
 /// The gradient of `targets` (weighted by the given seeds, ones by default) with respect to each source;
 /// `None` for sources that no target depends on.
-pub fn backward(records: &[Record], targets: &[(Value, Option<Value>)], sources: &[Value]) -> Result<Vec<Option<Value>>> {
+pub fn backward(
+    records: &[Record],
+    targets: &[(Value, Option<Value>)],
+    sources: &[Value],
+) -> Result<Vec<Option<Value>>> {
     // Forward: which values depend on a source?
     let mut active: HashSet<u64> = sources.iter().map(Value::key).collect();
     let mut live = vec![false; records.len()];
@@ -53,7 +57,10 @@ pub fn backward(records: &[Record], targets: &[(Value, Option<Value>)], sources:
         let cx = Vjp { x: &record.inputs, y: &record.outputs, dy: &dy, needs: &needs, engine: &Walk };
         let dx = record.op.vjp(&cx)?;
         if dx.len() != record.inputs.len() {
-            return Err(Error::internal(record.op.name(), format!("vjp gave {} gradients for {} inputs", dx.len(), record.inputs.len())));
+            return Err(Error::internal(
+                record.op.name(),
+                format!("vjp gave {} gradients for {} inputs", dx.len(), record.inputs.len()),
+            ));
         }
         for ((x, dx), needed) in record.inputs.iter().zip(dx).zip(&needs) {
             if let (Some(dx), true) = (dx, *needed) {
@@ -93,16 +100,29 @@ impl Engine for Walk {
             };
             let y = f.call(x)?;
             let records = before.records();
-            let targets: Vec<_> = y.iter().cloned().zip(dy.iter().cloned().map(Some)).filter(|(y, _)| y.dtype().is_float()).collect();
+            let targets: Vec<_> = y
+                .iter()
+                .cloned()
+                .zip(dy.iter().cloned().map(Some))
+                .filter(|(y, _)| y.dtype().is_float())
+                .collect();
             let dx = backward(&records, &targets, x)?;
             dx.into_iter().zip(x).map(|(dx, x)| dx.map_or_else(|| Value::zeros_like(x), Ok)).collect()
         })?;
-        if captures.is_empty() { Ok(g) } else { Err(Error::internal("vjp_of", "a derivative that captures values")) }
+        if captures.is_empty() {
+            Ok(g)
+        } else {
+            Err(Error::internal("vjp_of", "a derivative that captures values"))
+        }
     }
 }
 
 /// Gradients inside a graph or from a tape's records: finds the calls that `targets` belong to.
-pub fn gradient(tape: Option<&crate::trace::Tape>, targets: &[(Value, Option<Value>)], sources: &[Value]) -> Result<Vec<Option<Value>>> {
+pub fn gradient(
+    tape: Option<&crate::trace::Tape>,
+    targets: &[(Value, Option<Value>)],
+    sources: &[Value],
+) -> Result<Vec<Option<Value>>> {
     let graph = targets.iter().find_map(|(t, _)| match t {
         Value::Symbol(s) => Some(s.graph().clone()),
         _ => None,
@@ -110,6 +130,8 @@ pub fn gradient(tape: Option<&crate::trace::Tape>, targets: &[(Value, Option<Val
     match (graph, tape) {
         (Some(graph), _) => backward(&graph.records(), targets, sources),
         (None, Some(tape)) => backward(&tape.records(), targets, sources),
-        (None, None) => Err(Error::value("gradient", "a tape, or values of a function being traced", "neither")),
+        (None, None) => {
+            Err(Error::value("gradient", "a tape, or values of a function being traced", "neither"))
+        }
     }
 }

@@ -167,7 +167,9 @@ pub fn result_type(operands: &[Operand], floatx: DType) -> DType {
 }
 
 /// A Rust type that tensors hold.
-pub trait Element: bytemuck::NoUninit + bytemuck::AnyBitPattern + Send + Sync + fmt::Debug + PartialEq + 'static {
+pub trait Element:
+    bytemuck::NoUninit + bytemuck::AnyBitPattern + Send + Sync + fmt::Debug + PartialEq + 'static
+{
     /// Its dtype.
     const DTYPE: DType;
 }

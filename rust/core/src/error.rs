@@ -39,8 +39,19 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     /// An error of the given kind.
-    pub fn new(kind: Kind, who: impl Into<String>, expected: impl Into<String>, received: impl Into<String>) -> Error {
-        Error { kind, who: who.into(), expected: expected.into(), received: received.into(), hint: String::new() }
+    pub fn new(
+        kind: Kind,
+        who: impl Into<String>,
+        expected: impl Into<String>,
+        received: impl Into<String>,
+    ) -> Error {
+        Error {
+            kind,
+            who: who.into(),
+            expected: expected.into(),
+            received: received.into(),
+            hint: String::new(),
+        }
     }
 
     /// A value or shape that does not fit.
@@ -86,7 +97,12 @@ impl std::error::Error for Error {}
 impl From<rkeras_kernels::buffer::AllocError> for Error {
     fn from(e: rkeras_kernels::buffer::AllocError) -> Error {
         let gib = e.bytes as f64 / (1u64 << 30) as f64;
-        Error::new(Kind::Memory, "allocate", "memory for a tensor", format!("a request for {} bytes ({gib:.1} GiB) that the system cannot serve", e.bytes))
-            .hint("check the shape; a smaller batch or layer needs less")
+        Error::new(
+            Kind::Memory,
+            "allocate",
+            "memory for a tensor",
+            format!("a request for {} bytes ({gib:.1} GiB) that the system cannot serve", e.bytes),
+        )
+        .hint("check the shape; a smaller batch or layer needs less")
     }
 }

@@ -102,8 +102,10 @@ impl Layout {
             return Some(out);
         }
         // Walk both shapes in groups of equal length; a group must be one evenly strided run.
-        let old: SmallVec<[(usize, isize); 6]> =
-            (0..self.rank()).filter(|&i| self.shape[i] != 1).map(|i| (self.shape[i], self.strides[i])).collect();
+        let old: SmallVec<[(usize, isize); 6]> = (0..self.rank())
+            .filter(|&i| self.shape[i] != 1)
+            .map(|i| (self.shape[i], self.strides[i]))
+            .collect();
         let mut strides: Strides = SmallVec::from_elem(0, shape.len());
         let (mut i, mut j) = (0, 0);
         while i < old.len() {

@@ -1,1 +1,16 @@
-//! Meaning.
+//! The core of rkeras: tensors, ops, reverse-mode autodiff, compiled programs.
+//!
+//! Start with [`op`] (the contract), then one whole op ([`ops::softmax`]), then [`trace`] and [`autodiff`].
+#![forbid(unsafe_code)]
+
+pub mod autodiff;
+pub mod dtype;
+pub mod error;
+pub mod layout;
+pub mod op;
+pub mod ops;
+pub mod shape;
+pub mod storage;
+pub mod tensor;
+pub mod trace;
+pub mod variable;

@@ -331,7 +331,12 @@ impl Faults {
         } else if has(Fault::LoopBound) {
             Error::value(who, "a loop that ends within maximum_iterations", "a loop that goes on")
         } else {
-            Error::new(crate::error::Kind::Memory, who, "memory for intermediate results", "a request the system cannot serve")
+            Error::new(
+                crate::error::Kind::Memory,
+                who,
+                "memory for intermediate results",
+                "a request the system cannot serve",
+            )
         })
     }
 }

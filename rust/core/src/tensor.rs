@@ -167,19 +167,26 @@ impl Tensor {
             DType::BF16 => v.slice::<half::bf16>().iter().map(|x| x.to_f64()).collect(),
             $(DType::$d => v.slice::<$t>().iter().map(|&x| x as f64).collect(),)*
         } } }
-        Ok(each!(U8: u8, U16: u16, U32: u32, U64: u64, I8: i8, I16: i16, I32: i32, I64: i64, F32: f32, F64: f64))
+        Ok(
+            each!(U8: u8, U16: u16, U32: u32, U64: u64, I8: i8, I16: i16, I32: i32, I64: i64, F32: f32, F64: f64),
+        )
     }
 
     /// A copy as an `ndarray` array.
     pub fn to_ndarray<T: Element>(&self) -> Result<ArrayD<T>> {
         let data = self.to_vec::<T>()?;
-        ArrayD::from_shape_vec(IxDyn(self.shape()), data).map_err(|e| Error::internal("Tensor.to_ndarray", e.to_string()))
+        ArrayD::from_shape_vec(IxDyn(self.shape()), data)
+            .map_err(|e| Error::internal("Tensor.to_ndarray", e.to_string()))
     }
 
     /// The elements as an `ndarray` view, without a copy, if no stride is negative.
     pub fn as_ndarray<T: Element>(&self) -> Result<ArrayViewD<'_, T>> {
         if T::DTYPE != self.dtype || self.layout.strides.iter().any(|&s| s < 0) {
-            return Err(Error::dtype("Tensor.as_ndarray", format!("dtype {} and no negative stride", T::DTYPE), format!("{}", self.spec())));
+            return Err(Error::dtype(
+                "Tensor.as_ndarray",
+                format!("dtype {} and no negative stride", T::DTYPE),
+                format!("{}", self.spec()),
+            ));
         }
         let strides: Vec<usize> = self.layout.strides.iter().map(|&s| s as usize).collect();
         ArrayViewD::from_shape(IxDyn(self.shape()).strides(IxDyn(&strides)), self.view().from_offset::<T>())
@@ -197,7 +204,8 @@ impl Tensor {
 
 /// The bytes that a contiguous tensor takes, refused where they do not fit a machine word.
 pub fn byte_len(shape: &[usize], dtype: DType) -> Result<usize> {
-    let len = shape.iter().try_fold(dtype.size(), |n, &d| n.checked_mul(d)).filter(|&n| n <= isize::MAX as usize);
+    let len =
+        shape.iter().try_fold(dtype.size(), |n, &d| n.checked_mul(d)).filter(|&n| n <= isize::MAX as usize);
     len.ok_or_else(|| {
         Error::new(
             crate::error::Kind::Memory,
@@ -260,7 +268,12 @@ impl<'a> View<'a> {
     pub fn copy_to(&self, out: &mut [u8]) {
         let size = self.dtype.size();
         rkeras_kernels::copy::to_contiguous(
-            self.bytes, size, &self.layout.shape, &self.layout.strides, self.layout.offset, out,
+            self.bytes,
+            size,
+            &self.layout.shape,
+            &self.layout.strides,
+            self.layout.offset,
+            out,
         );
     }
 }

@@ -100,8 +100,12 @@ impl Value {
     pub fn tensor(&self) -> Result<&Tensor> {
         match self {
             Value::Tensor(t) => Ok(t),
-            other => Err(Error::dtype("Tensor", "a tensor with values", format!("a symbolic value of {}", other.spec()))
-                .hint("inside a traced function values are not known yet; use ops, or run_eagerly=True")),
+            other => Err(Error::dtype(
+                "Tensor",
+                "a tensor with values",
+                format!("a symbolic value of {}", other.spec()),
+            )
+            .hint("inside a traced function values are not known yet; use ops, or run_eagerly=True")),
         }
     }
 
@@ -127,7 +131,8 @@ impl Value {
             // A broadcast scalar: no memory is taken until somebody writes it out.
             Some(dims) => {
                 let scalar = Tensor::scalar(value, spec.dtype)?;
-                let layout = Layout::contiguous(&[]).broadcast(&dims).expect("scalars broadcast to any shape");
+                let layout =
+                    Layout::contiguous(&[]).broadcast(&dims).expect("scalars broadcast to any shape");
                 Ok(Value::Tensor(scalar.with_layout(layout)))
             }
         }
@@ -207,8 +212,6 @@ impl Graph {
         Graph { body: Arc::default(), key: fresh_key(), parent }
     }
 
-
-
     /// The contents.
     pub fn lock(&self) -> MutexGuard<'_, GraphBody> {
         self.body.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -258,8 +261,12 @@ impl Graph {
             Value::Symbol(s) if s.graph.same(self) => Ok(s.port),
             Value::Symbol(s) => {
                 if !self.encloses(&s.graph) {
-                    return Err(Error::value("trace", "values of the function being traced", "a symbolic value of another, finished trace")
-                        .hint("do not keep tensors of a traced call in attributes; use a Variable"));
+                    return Err(Error::value(
+                        "trace",
+                        "values of the function being traced",
+                        "a symbolic value of another, finished trace",
+                    )
+                    .hint("do not keep tensors of a traced call in attributes; use a Variable"));
                 }
                 self.capture(value)
             }
@@ -327,8 +334,12 @@ impl Graph {
     /// Records that `variable` holds `value` from here on.
     pub fn assign(&self, variable: &Variable, value: &Value) -> Result<()> {
         if self.parent.is_some() {
-            return Err(Error::value(format!("Variable {:?}", variable.name()), "assignments outside of loop bodies", "an assignment inside one")
-                .hint("return the new value as loop state and assign it after the loop"));
+            return Err(Error::value(
+                format!("Variable {:?}", variable.name()),
+                "assignments outside of loop bodies",
+                "an assignment inside one",
+            )
+            .hint("return the new value as loop state and assign it after the loop"));
         }
         let port = self.import(value)?;
         let mut body = self.lock();
@@ -368,7 +379,9 @@ impl Graph {
                 out.push(Record {
                     op: op.clone(),
                     inputs: node.inputs.iter().map(|&p| value(p)).collect(),
-                    outputs: (0..node.specs.len()).map(|o| value(Port { node: i as u32, output: o as u32 })).collect(),
+                    outputs: (0..node.specs.len())
+                        .map(|o| value(Port { node: i as u32, output: o as u32 }))
+                        .collect(),
                 });
             }
         }
@@ -394,7 +407,10 @@ pub struct Function {
 impl Function {
     /// Traces `body` on symbols of these specs. Returns the function and the outer values it captured, which
     /// callers pass as further arguments.
-    pub fn trace(specs: &[Spec], body: impl FnOnce(&[Value]) -> Result<Vec<Value>>) -> Result<(Function, Vec<Value>)> {
+    pub fn trace(
+        specs: &[Spec],
+        body: impl FnOnce(&[Value]) -> Result<Vec<Value>>,
+    ) -> Result<(Function, Vec<Value>)> {
         let mut graph = Graph::new();
         if graph.parent.is_none() {
             // Give the body a parent all the same, so that what it uses from outside arrives as arguments.
@@ -449,8 +465,11 @@ impl Function {
                 NodeKind::Const(t) => SmallVec::from_elem(Value::Tensor(t.clone()), 1),
                 NodeKind::Read(v) => SmallVec::from_elem(read(v)?, 1),
                 NodeKind::Op(op) => {
-                    let x: SmallVec<[Value; 4]> =
-                        node.inputs.iter().map(|p| values[p.node as usize][p.output as usize].clone()).collect();
+                    let x: SmallVec<[Value; 4]> = node
+                        .inputs
+                        .iter()
+                        .map(|p| values[p.node as usize][p.output as usize].clone())
+                        .collect();
                     push(op, &x)?
                 }
             });
@@ -631,8 +650,12 @@ pub fn assign(variable: &Variable, value: &Value) -> Result<()> {
         Mode::Spec => Ok(()),
         Mode::Eager => match value {
             Value::Tensor(t) => variable.set(t),
-            other => Err(Error::value(who(), "a tensor with values", format!("a symbolic value of {}", other.spec()))
-                .hint("symbolic values can be assigned only while their own function is traced")),
+            other => Err(Error::value(
+                who(),
+                "a tensor with values",
+                format!("a symbolic value of {}", other.spec()),
+            )
+            .hint("symbolic values can be assigned only while their own function is traced")),
         },
     }
 }
@@ -640,7 +663,8 @@ pub fn assign(variable: &Variable, value: &Value) -> Result<()> {
 /// Runs, records or infers `op` on `inputs`, whichever the inputs call for.
 pub fn push(op: &Arc<dyn Op>, inputs: &[Value]) -> Result<Outputs<Value>> {
     if op.traits().promotes && inputs.windows(2).any(|w| w[0].dtype() != w[1].dtype()) {
-        let common = inputs.iter().map(Value::dtype).reduce(promote).expect("promotion of at least two inputs");
+        let common =
+            inputs.iter().map(Value::dtype).reduce(promote).expect("promotion of at least two inputs");
         let cast: SmallVec<[Value; 4]> =
             inputs.iter().map(|v| crate::ops::cast::cast(v, common)).collect::<Result<_>>()?;
         return push_same(op, &cast);
@@ -694,7 +718,9 @@ pub fn eval(op: &dyn Op, inputs: &[&Tensor]) -> Result<Outputs<Tensor>> {
             Some(layout) => return Ok(SmallVec::from_elem(inputs[0].with_layout(layout), 1)),
             None => inputs[0].contiguous()?,
         };
-        let view = op.view(layout.layout(), &dims).ok_or_else(|| Error::internal(op.name(), "no view of contiguous input"))?;
+        let view = op
+            .view(layout.layout(), &dims)
+            .ok_or_else(|| Error::internal(op.name(), "no view of contiguous input"))?;
         return Ok(SmallVec::from_elem(layout.with_layout(view), 1));
     }
     let packed: SmallVec<[Tensor; 4]> = inputs
@@ -722,7 +748,9 @@ pub fn eval(op: &dyn Op, inputs: &[&Tensor]) -> Result<Outputs<Tensor>> {
 }
 
 fn known(op: &dyn Op, spec: &Spec) -> Result<crate::shape::Dims> {
-    spec.shape.dims().ok_or_else(|| Error::internal(op.name(), format!("an unknown dimension in {}", spec.shape)))
+    spec.shape
+        .dims()
+        .ok_or_else(|| Error::internal(op.name(), format!("an unknown dimension in {}", spec.shape)))
 }
 
 /// Runs, records or infers an op with one output.

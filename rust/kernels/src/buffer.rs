@@ -37,6 +37,11 @@ impl Buffer {
         Ok(Buffer { ptr: NonNull::new(ptr).ok_or(AllocError { bytes: len })?, len })
     }
 
+    /// A buffer of `len` bytes with unspecified (but initialised) contents.
+    pub fn scratch(len: usize) -> Result<Buffer, AllocError> {
+        Buffer::zeroed(len)
+    }
+
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: ptr points to len initialised bytes owned by self (dangling but aligned when len is 0).

@@ -1,0 +1,27 @@
+//! The registry: every op of the project, one line per family. An op that is not listed does not exist.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use crate::op::OpDef;
+
+pub mod cast;
+pub mod elementwise;
+pub mod reduce;
+pub mod reshape;
+
+/// The families.
+const FAMILIES: &[fn() -> Vec<OpDef>] = &[cast::ops, elementwise::ops, reduce::ops, reshape::ops];
+
+/// Every op by name.
+pub fn registry() -> &'static BTreeMap<&'static str, OpDef> {
+    static REGISTRY: OnceLock<BTreeMap<&'static str, OpDef>> = OnceLock::new();
+    REGISTRY.get_or_init(|| {
+        let mut all = BTreeMap::new();
+        for def in FAMILIES.iter().flat_map(|family| family()) {
+            let twice = all.insert(def.name, def);
+            assert!(twice.is_none(), "op {} is listed twice", def.name);
+        }
+        all
+    })
+}
