@@ -1,0 +1,30 @@
+"""Every example in a public docstring runs and shows what it says."""
+
+import doctest
+import importlib
+import pkgutil
+
+import numpy as np
+import pytest
+
+import rkeras
+
+
+def modules():
+    names = ["rkeras"]
+    for info in pkgutil.walk_packages(rkeras.__path__, "rkeras."):
+        if not info.name.endswith("_rkeras"):
+            names.append(info.name)
+    return names
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name)
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    for test in finder.find(module, name):
+        test.globs |= {"keras": rkeras, "rkeras": rkeras, "np": np}
+        runner.run(test)
+    assert runner.failures == 0
