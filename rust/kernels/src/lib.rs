@@ -9,3 +9,4 @@ pub mod copy;
 pub mod isa;
 pub mod map;
 pub mod par;
+pub mod pooling;
