@@ -7,6 +7,8 @@
 pub mod buffer;
 pub mod copy;
 pub mod isa;
+mod lanes;
 pub mod map;
 pub mod par;
 pub mod pooling;
+mod shared;

@@ -3,7 +3,19 @@
 //! `RKERAS_ISA=portable|avx2|avx512` lowers the choice, so that tests can cover every level the machine
 //! has; asking for more than the machine offers falls back to the best it has.
 
+//!
+//! Kernels are written once over [`Lanes`], a vector of float32 or float64 values, as a [`Kernel`] whose
+//! `run` is compiled once per level by [`dispatch`]. Everything on the way from `run` to a lane operation is
+//! `#[inline(always)]`, so that the intrinsics end up inside the function that has the target features.
+
+use std::ops::{Add, Div, Mul, Neg, Sub};
 use std::sync::OnceLock;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+pub(crate) mod scalar;
 
 /// An instruction-set level; higher levels include the lower ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +43,9 @@ impl Level {
 pub fn detect() -> Level {
     #[cfg(target_arch = "x86_64")]
     {
-        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let avx2 = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
         let avx512 = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
@@ -58,3 +72,390 @@ pub fn level() -> Level {
         }
     })
 }
+
+/// Every level this machine has, lowest first: what tests iterate over.
+pub fn levels() -> Vec<Level> {
+    [Level::Portable, Level::Avx2, Level::Avx512].into_iter().filter(|&l| l <= detect()).collect()
+}
+
+/// A set of lane types: what a [`Kernel`] is generic over.
+pub(crate) trait Isa: Copy + 'static {
+    /// Float32 lanes.
+    type F32: Lanes<T = f32>;
+    /// Float64 lanes.
+    type F64: Lanes<T = f64>;
+}
+
+/// A float type that has lanes: f32 or f64.
+pub(crate) trait Real:
+    Copy
+    + PartialOrd
+    + Send
+    + Sync
+    + Default
+    + std::fmt::Debug
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + crate::lanes::Coefficients
+    + 'static
+{
+    /// The lanes of this type at level `S`.
+    type V<S: Isa>: Lanes<T = Self>;
+    /// The unsigned integer of the same width.
+    type Int: Copy;
+    /// Zero.
+    const ZERO: Self;
+    /// One.
+    const ONE: Self;
+    /// Infinity.
+    const INF: Self;
+    /// Not a number.
+    const NAN: Self;
+    /// `x` rounded to this type.
+    fn of(x: f64) -> Self;
+    /// This value as float64 (exact).
+    fn f64(self) -> f64;
+    /// `self * b + c`, rounded once.
+    fn fma(self, b: Self, c: Self) -> Self;
+    /// The square root.
+    fn sqrt(self) -> Self;
+}
+
+macro_rules! real {
+    ($t:ident, $int:ident, $v:ident) => {
+        impl Real for $t {
+            type V<S: Isa> = S::$v;
+            type Int = $int;
+            const ZERO: $t = 0.0;
+            const ONE: $t = 1.0;
+            const INF: $t = $t::INFINITY;
+            const NAN: $t = $t::NAN;
+            #[inline(always)]
+            fn of(x: f64) -> $t {
+                x as $t
+            }
+            #[inline(always)]
+            fn f64(self) -> f64 {
+                self as f64
+            }
+            #[inline(always)]
+            fn fma(self, b: $t, c: $t) -> $t {
+                self.mul_add(b, c)
+            }
+            #[inline(always)]
+            fn sqrt(self) -> $t {
+                <$t>::sqrt(self)
+            }
+        }
+    };
+}
+real!(f32, u32, F32);
+real!(f64, u64, F64);
+
+/// A vector of floats. Methods may be called only below [`dispatch`], which has checked that the machine has
+/// the instructions; that is why the trait does not leave the crate.
+pub(crate) trait Lanes:
+    Copy
+    + Send
+    + Sync
+    + 'static
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+{
+    /// The type of one lane.
+    type T: Real;
+    /// One truth value per lane.
+    type Mask: Copy;
+    /// The lanes as unsigned integers of the same width.
+    type Bits: Copy;
+    /// The number of lanes.
+    const N: usize;
+
+    /// Reads `N` values.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `N` values (of any alignment).
+    unsafe fn load(p: *const Self::T) -> Self;
+    /// Writes `N` values.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `N` values.
+    unsafe fn store(self, p: *mut Self::T);
+    /// Reads the first `n <= N` values; the other lanes are zero.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `n` values.
+    unsafe fn load_partial(p: *const Self::T, n: usize) -> Self;
+    /// Writes the first `n <= N` lanes.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `n` values.
+    unsafe fn store_partial(self, p: *mut Self::T, n: usize);
+    /// The same value in every lane.
+    fn splat(x: Self::T) -> Self;
+    /// `self * b + c`, rounded once.
+    fn fma(self, b: Self, c: Self) -> Self;
+    /// `self < b ? self : b`: the second operand where one is NaN.
+    fn min(self, b: Self) -> Self;
+    /// `self > b ? self : b`: the second operand where one is NaN.
+    fn max(self, b: Self) -> Self;
+    /// The square root.
+    fn sqrt(self) -> Self;
+    /// Without its sign.
+    fn abs(self) -> Self;
+    /// To the nearest integer, halves to even.
+    fn round(self) -> Self;
+    /// To the integer below.
+    fn floor(self) -> Self;
+    /// To the integer above.
+    fn ceil(self) -> Self;
+    /// To the integer towards zero.
+    fn trunc(self) -> Self;
+    /// `self < b`, false with NaN.
+    fn lt(self, b: Self) -> Self::Mask;
+    /// `self <= b`, false with NaN.
+    fn le(self, b: Self) -> Self::Mask;
+    /// `self == b`, false with NaN.
+    fn eq(self, b: Self) -> Self::Mask;
+    /// Both.
+    fn and(a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    /// Either.
+    fn or(a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    /// Not.
+    fn not(a: Self::Mask) -> Self::Mask;
+    /// `m ? a : b` per lane.
+    fn select(m: Self::Mask, a: Self, b: Self) -> Self;
+    /// Bit `i` is the truth value of lane `i`.
+    fn movemask(m: Self::Mask) -> u32;
+    /// Lane `i` is true where byte `i` is not zero.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `N` bytes.
+    unsafe fn mask_load(p: *const u8) -> Self::Mask;
+    /// The lanes as integers, bit for bit.
+    fn to_bits(self) -> Self::Bits;
+    /// The lanes from integers, bit for bit.
+    fn from_bits(b: Self::Bits) -> Self;
+    /// The same integer in every lane.
+    fn int(x: <Self::T as Real>::Int) -> Self::Bits;
+    /// Wrapping sum.
+    fn int_add(a: Self::Bits, b: Self::Bits) -> Self::Bits;
+    /// Bitwise and.
+    fn int_and(a: Self::Bits, b: Self::Bits) -> Self::Bits;
+    /// Bitwise or.
+    fn int_or(a: Self::Bits, b: Self::Bits) -> Self::Bits;
+    /// Bitwise exclusive or.
+    fn int_xor(a: Self::Bits, b: Self::Bits) -> Self::Bits;
+    /// Shift towards the high bits.
+    fn int_shl(a: Self::Bits, n: u32) -> Self::Bits;
+    /// Shift towards the low bits, filling with zeros.
+    fn int_shr(a: Self::Bits, n: u32) -> Self::Bits;
+
+    /// `self > b`, false with NaN.
+    #[inline(always)]
+    fn gt(self, b: Self) -> Self::Mask {
+        b.lt(self)
+    }
+    /// `self >= b`, false with NaN.
+    #[inline(always)]
+    fn ge(self, b: Self) -> Self::Mask {
+        b.le(self)
+    }
+    /// `self != b`, true with NaN.
+    #[inline(always)]
+    fn ne(self, b: Self) -> Self::Mask {
+        Self::not(self.eq(b))
+    }
+    /// Where a lane is NaN.
+    #[inline(always)]
+    fn is_nan(self) -> Self::Mask {
+        self.ne(self)
+    }
+    /// Whether a lane is true.
+    #[inline(always)]
+    fn any(m: Self::Mask) -> bool {
+        Self::movemask(m) != 0
+    }
+    /// 1 where true, 0 where false.
+    #[inline(always)]
+    fn one_or_zero(m: Self::Mask) -> Self {
+        Self::select(m, Self::splat(Self::T::ONE), Self::splat(Self::T::ZERO))
+    }
+    /// The smaller value; NaN if either is NaN.
+    #[inline(always)]
+    fn min_nan(self, b: Self) -> Self {
+        Self::select(self.is_nan(), self, self.min(b))
+    }
+    /// The larger value; NaN if either is NaN.
+    #[inline(always)]
+    fn max_nan(self, b: Self) -> Self {
+        Self::select(self.is_nan(), self, self.max(b))
+    }
+    /// The magnitude of `self` with the sign of `s`.
+    #[inline(always)]
+    fn copysign(self, s: Self) -> Self {
+        let sign = Self::splat(-Self::T::ZERO).to_bits();
+        let s = Self::int_and(s.to_bits(), sign);
+        Self::from_bits(Self::int_or(self.abs().to_bits(), s))
+    }
+    /// The lanes as an array of which the first `N` entries count.
+    #[inline(always)]
+    fn to_array(self) -> [Self::T; 16] {
+        let mut a = [Self::T::ZERO; 16];
+        // SAFETY: N is at most 16.
+        unsafe { self.store(a.as_mut_ptr()) };
+        a
+    }
+    /// `f` of every lane, one after the other.
+    #[inline(always)]
+    fn map(self, f: impl Fn(Self::T) -> Self::T) -> Self {
+        let mut a = self.to_array();
+        for x in &mut a[..Self::N] {
+            *x = f(*x);
+        }
+        // SAFETY: N is at most 16.
+        unsafe { Self::load(a.as_ptr()) }
+    }
+    /// `f` of every pair of lanes, one after the other.
+    #[inline(always)]
+    fn map2(self, b: Self, f: impl Fn(Self::T, Self::T) -> Self::T) -> Self {
+        let (mut a, b) = (self.to_array(), b.to_array());
+        for (x, &y) in a[..Self::N].iter_mut().zip(&b) {
+            *x = f(*x, y);
+        }
+        // SAFETY: N is at most 16.
+        unsafe { Self::load(a.as_ptr()) }
+    }
+    /// The sum of the lanes, by halves.
+    #[inline(always)]
+    fn sum(self) -> Self::T {
+        let mut a = self.to_array();
+        let mut n = Self::N;
+        while n > 1 {
+            n /= 2;
+            for i in 0..n {
+                a[i] = a[i] + a[i + n];
+            }
+        }
+        a[0]
+    }
+    /// The largest lane; NaN if one is NaN.
+    #[inline(always)]
+    fn largest(self) -> Self::T {
+        self.to_array()[..Self::N]
+            .iter()
+            .copied()
+            .reduce(|a, b| if a.ne(&a) || a > b { a } else { b })
+            .unwrap()
+    }
+    /// The smallest lane; NaN if one is NaN.
+    #[inline(always)]
+    fn smallest(self) -> Self::T {
+        self.to_array()[..Self::N]
+            .iter()
+            .copied()
+            .reduce(|a, b| if a.ne(&a) || a < b { a } else { b })
+            .unwrap()
+    }
+    /// Writes 1 or 0 per lane as bytes.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `N` bytes.
+    #[inline(always)]
+    unsafe fn mask_store(m: Self::Mask, p: *mut u8) {
+        let bits = Self::movemask(m);
+        let mut at = 0;
+        while at < Self::N {
+            // One multiplication copies seven bits to the low ends of seven bytes; the eighth goes by itself.
+            let b = u64::from(bits >> at) & 0xff;
+            let spread =
+                ((b & 0x7f).wrapping_mul(0x0002_0408_1020_4081) & 0x0101_0101_0101_0101) | (b >> 7) << 56;
+            let bytes = spread.to_le_bytes();
+            let n = (Self::N - at).min(8);
+            // SAFETY: at + n <= N bytes are writable.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), p.add(at), n) };
+            at += 8;
+        }
+    }
+}
+
+/// A piece of work written over any level.
+pub(crate) trait Kernel {
+    /// What it returns.
+    type Out;
+    /// Does the work; implementations are `#[inline(always)]`.
+    fn run<S: Isa>(self) -> Self::Out;
+}
+
+/// Runs `kernel` compiled for `level` (or for the best level of the machine, if that is lower).
+#[inline]
+pub(crate) fn dispatch<K: Kernel>(level: Level, kernel: K) -> K::Out {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn on_avx2<K: Kernel>(kernel: K) -> K::Out {
+            kernel.run::<avx2::Avx2>()
+        }
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+        fn on_avx512<K: Kernel>(kernel: K) -> K::Out {
+            kernel.run::<avx512::Avx512>()
+        }
+        match level.min(detect()) {
+            // SAFETY: `detect` found the features.
+            Level::Avx512 => return unsafe { on_avx512(kernel) },
+            // SAFETY: `detect` found the features.
+            Level::Avx2 => return unsafe { on_avx2(kernel) },
+            Level::Portable => {}
+        }
+    }
+    let _ = level;
+    kernel.run::<scalar::Portable>()
+}
+
+/// The operators of a lane type, by its inherent functions `add_`, `sub_`, `mul_`, `div_` and `neg_`.
+macro_rules! operators {
+    ($v:ty) => {
+        impl std::ops::Add for $v {
+            type Output = $v;
+            #[inline(always)]
+            fn add(self, b: $v) -> $v {
+                self.add_(b)
+            }
+        }
+        impl std::ops::Sub for $v {
+            type Output = $v;
+            #[inline(always)]
+            fn sub(self, b: $v) -> $v {
+                self.sub_(b)
+            }
+        }
+        impl std::ops::Mul for $v {
+            type Output = $v;
+            #[inline(always)]
+            fn mul(self, b: $v) -> $v {
+                self.mul_(b)
+            }
+        }
+        impl std::ops::Div for $v {
+            type Output = $v;
+            #[inline(always)]
+            fn div(self, b: $v) -> $v {
+                self.div_(b)
+            }
+        }
+        impl std::ops::Neg for $v {
+            type Output = $v;
+            #[inline(always)]
+            fn neg(self) -> $v {
+                self.neg_()
+            }
+        }
+    };
+}
+pub(crate) use operators;
