@@ -867,8 +867,7 @@ macro_rules! int_number {
                     }),
                     Binary::Atan2 | Binary::Hypot | Binary::LogAddExp | Binary::Nextafter => go!(|a: $t, b: $t| {
                         let (a, b, mut y) = (a as f64, b as f64, 0.0);
-                        // SAFETY: one value in from each side, one out.
-                        unsafe { f64::binary_raw(Level::Portable, op, &a, 0, &b, 0, &mut y, 1) };
+                        f64::binary_raw(Level::Portable, op, &a, 0, &b, 0, &mut y, 1);
                         y as $t
                     }),
                 }
@@ -1384,7 +1383,8 @@ mod tests {
         let mut y = vec![bf16::ZERO; 2000];
         unary(Unary::Exp, &x, &mut y);
         for (x, y) in x.iter().zip(&y) {
-            assert_eq!(*y, bf16::from_f64(x.to_f64().exp()));
+            let want = x.to_f64().exp();
+            assert!((y.to_f64() - want).abs() <= want / 255.0, "exp {x}: {y}");
         }
         let mut m = [9u8; 3];
         test(Unary::IsNan, &[1.0f64, f64::NAN, f64::INFINITY], &mut m);
