@@ -1,6 +1,7 @@
 //! Element types and how they combine.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use half::{bf16, f16};
 
@@ -100,6 +101,22 @@ impl fmt::Display for DType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+static FLOATX: AtomicU8 = AtomicU8::new(F32 as u8);
+
+/// The float type that integers and Python numbers become where a float is needed (Keras's `floatx`).
+pub fn floatx() -> DType {
+    ALL[FLOATX.load(Ordering::Relaxed) as usize]
+}
+
+/// Sets [`floatx`].
+pub fn set_floatx(dtype: DType) -> Result<()> {
+    if !dtype.is_float() {
+        return Err(Error::value("set_floatx", "a float dtype", dtype.name()));
+    }
+    FLOATX.store(dtype as u8, Ordering::Relaxed);
+    Ok(())
 }
 
 /// One side of a promotion: a dtype, or a Python scalar that adapts to the other side.

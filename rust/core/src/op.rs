@@ -106,8 +106,12 @@ pub struct Traits {
     pub view: bool,
     /// `eval` reads inputs of any strides.
     pub strided: bool,
-    /// Inputs of different dtypes are cast to their common dtype before `infer`.
+    /// Inputs from number [`Traits::promote_from`] on are cast to their common dtype before `infer`.
     pub promotes: bool,
+    /// See [`Traits::promotes`].
+    pub promote_from: usize,
+    /// Integers and truth values are cast to the default float type before `infer`.
+    pub floats: bool,
     /// Must not be folded, shared or dropped (prints, asserts).
     pub effect: bool,
     /// `vjp` reads no input values (their specs do not count), so the tape need not keep them.

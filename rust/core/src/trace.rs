@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use smallvec::SmallVec;
 
-use crate::dtype::{DType, promote};
+use crate::dtype::{DType, floatx, promote};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::op::{Faults, Op, Outputs};
@@ -662,12 +662,20 @@ pub fn assign(variable: &Variable, value: &Value) -> Result<()> {
 
 /// Runs, records or infers `op` on `inputs`, whichever the inputs call for.
 pub fn push(op: &Arc<dyn Op>, inputs: &[Value]) -> Result<Outputs<Value>> {
-    if op.traits().promotes && inputs.windows(2).any(|w| w[0].dtype() != w[1].dtype()) {
-        let common =
-            inputs.iter().map(Value::dtype).reduce(promote).expect("promotion of at least two inputs");
-        let cast: SmallVec<[Value; 4]> =
-            inputs.iter().map(|v| crate::ops::cast::cast(v, common)).collect::<Result<_>>()?;
-        return push_same(op, &cast);
+    let traits = op.traits();
+    if (traits.promotes || traits.floats) && !inputs.is_empty() {
+        let from = traits.promote_from.min(inputs.len() - 1);
+        let mut common = inputs[from..].iter().map(Value::dtype).reduce(promote).expect("at least one input");
+        if traits.floats && !common.is_float() {
+            common = floatx();
+        }
+        if inputs[from..].iter().any(|v| v.dtype() != common) {
+            let mut cast: SmallVec<[Value; 4]> = inputs[..from].into();
+            for v in &inputs[from..] {
+                cast.push(crate::ops::cast::cast(v, common)?);
+            }
+            return push_same(op, &cast);
+        }
     }
     push_same(op, inputs)
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rkeras_kernels::convert::Kind;
+
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::*;
@@ -55,8 +57,27 @@ impl Op for Cast {
     }
 }
 
-fn convert(_x: &View<'_>, _y: &mut ViewMut<'_>) {
-    todo!("kernels::convert")
+fn convert(x: &View<'_>, y: &mut ViewMut<'_>) {
+    rkeras_kernels::convert::convert_bytes(kind(x.dtype), x.raw(), kind(y.dtype), y.bytes);
+}
+
+/// The kernels' name of a dtype.
+pub(crate) fn kind(dtype: DType) -> Kind {
+    match dtype {
+        DType::Bool => Kind::Bool,
+        DType::U8 => Kind::U8,
+        DType::U16 => Kind::U16,
+        DType::U32 => Kind::U32,
+        DType::U64 => Kind::U64,
+        DType::I8 => Kind::I8,
+        DType::I16 => Kind::I16,
+        DType::I32 => Kind::I32,
+        DType::I64 => Kind::I64,
+        DType::F16 => Kind::F16,
+        DType::BF16 => Kind::BF16,
+        DType::F32 => Kind::F32,
+        DType::F64 => Kind::F64,
+    }
 }
 
 /// `x` in another dtype; `x` itself if it has that dtype already.
