@@ -12,4 +12,6 @@ mod lanes;
 pub mod map;
 pub mod par;
 pub mod pooling;
+pub mod reduce;
+pub mod scan;
 mod shared;

@@ -332,6 +332,12 @@ pub(crate) trait Lanes:
         // SAFETY: N is at most 16.
         unsafe { Self::load(a.as_ptr()) }
     }
+    /// The first `N` entries of an array.
+    #[inline(always)]
+    fn load_array(a: &[Self::T; 16]) -> Self {
+        // SAFETY: N is at most 16.
+        unsafe { Self::load(a.as_ptr()) }
+    }
     /// The sum of the lanes, by halves.
     #[inline(always)]
     fn sum(self) -> Self::T {
@@ -348,20 +354,12 @@ pub(crate) trait Lanes:
     /// The largest lane; NaN if one is NaN.
     #[inline(always)]
     fn largest(self) -> Self::T {
-        self.to_array()[..Self::N]
-            .iter()
-            .copied()
-            .reduce(|a, b| if a.ne(&a) || a > b { a } else { b })
-            .unwrap()
-    }
-    /// The smallest lane; NaN if one is NaN.
-    #[inline(always)]
-    fn smallest(self) -> Self::T {
-        self.to_array()[..Self::N]
-            .iter()
-            .copied()
-            .reduce(|a, b| if a.ne(&a) || a < b { a } else { b })
-            .unwrap()
+        let a = self.to_array();
+        let mut y = a[0];
+        for &x in &a[1..Self::N] {
+            y = if y != y || y > x { y } else { x };
+        }
+        y
     }
     /// Writes 1 or 0 per lane as bytes.
     ///
