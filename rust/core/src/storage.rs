@@ -31,9 +31,9 @@ impl Storage {
         self.0.bytes()
     }
 
-    /// The bytes, writable, if nobody else holds this storage.
+    /// The bytes, writable, if nobody else holds this storage and it is not memory of another library.
     pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
-        Arc::get_mut(&mut self.0).map(Buffer::bytes_mut)
+        Arc::get_mut(&mut self.0).filter(|b| !b.is_external()).map(Buffer::bytes_mut)
     }
 
     /// Do both share the same memory?
