@@ -155,6 +155,12 @@ macro_rules! real {
 real!(f32, u32, F32);
 real!(f64, u64, F64);
 
+/// The float types that vector kernels are made for: f32 and f64.
+#[allow(private_bounds)] // sealed: nobody else can implement it
+pub trait Float: Real {}
+impl Float for f32 {}
+impl Float for f64 {}
+
 /// A vector of floats. Methods may be called only below [`dispatch`], which has checked that the machine has
 /// the instructions; that is why the trait does not leave the crate.
 pub(crate) trait Lanes:

@@ -1,0 +1,550 @@
+//! Normalisation: over rows (layer norm, root-mean-square norm) and over channels of [rows, c] (batch norm).
+//!
+//! Sums over rows are taken in pieces of a size fixed by the shape and added up in float64.
+
+use crate::isa::{Float, Isa, Kernel, Lanes, dispatch, level};
+use crate::reduce::{part, put};
+use crate::shared::{Shared, ranges, rows_per_chunk};
+
+/// The sum of `f(piece start, piece length)` lanes over a row; absent lanes must come out as zero.
+#[inline(always)]
+fn row_sum<V: Lanes, F: RowTerm<V>>(n: usize, f: F) -> V::T {
+    use crate::isa::Real;
+    let zero = V::splat(V::T::ZERO);
+    let (mut a, mut b) = (zero, zero);
+    let mut i = 0;
+    while i + 2 * V::N <= n {
+        a = a + f.term(i, V::N);
+        b = b + f.term(i + V::N, V::N);
+        i += 2 * V::N;
+    }
+    while i < n {
+        let w = (n - i).min(V::N);
+        a = a + f.term(i, w);
+        i += w;
+    }
+    (a + b).sum()
+}
+
+/// One term of a row sum.
+trait RowTerm<V: Lanes> {
+    fn term(&self, at: usize, width: usize) -> V;
+}
+
+struct Plain<'a, T>(&'a [T]);
+struct CentredSquare<'a, T>(&'a [T], T);
+struct Gained<'a, T>(&'a [T], Option<&'a [T]>);
+struct GainedTimesHat<'a, T>(Gained<'a, T>, &'a [T], T, T);
+
+impl<V: Lanes> RowTerm<V> for Plain<'_, V::T> {
+    #[inline(always)]
+    fn term(&self, i: usize, w: usize) -> V {
+        part(&self.0[i..i + w])
+    }
+}
+impl<V: Lanes> RowTerm<V> for CentredSquare<'_, V::T> {
+    #[inline(always)]
+    fn term(&self, i: usize, w: usize) -> V {
+        if w == V::N {
+            let d = part::<V>(&self.0[i..i + w]) - V::splat(self.1);
+            return d * d;
+        }
+        let mut d = [self.1; 16];
+        d[..w].copy_from_slice(&self.0[i..i + w]);
+        let d = V::load_array(&d) - V::splat(self.1);
+        d * d
+    }
+}
+impl<V: Lanes> RowTerm<V> for Gained<'_, V::T> {
+    #[inline(always)]
+    fn term(&self, i: usize, w: usize) -> V {
+        let dy = part::<V>(&self.0[i..i + w]);
+        match self.1 {
+            Some(g) => dy * part::<V>(&g[i..i + w]),
+            None => dy,
+        }
+    }
+}
+impl<V: Lanes> RowTerm<V> for GainedTimesHat<'_, V::T> {
+    #[inline(always)]
+    fn term(&self, i: usize, w: usize) -> V {
+        // Absent lanes of dy are zero.
+        let g: V = self.0.term(i, w);
+        g * ((part::<V>(&self.1[i..i + w]) - V::splat(self.2)) * V::splat(self.3))
+    }
+}
+
+/// Normalises every row of `n`: `y = (x - mean) rstd gamma + beta` with `rstd = 1 / sqrt(var + eps)`. Without
+/// `centre` the mean is taken as zero (root-mean-square norm). `mean` and `rstd` get one value per row.
+pub fn layer_norm<T: Float>(
+    x: &[T],
+    n: usize,
+    gamma: Option<&[T]>,
+    beta: Option<&[T]>,
+    eps: T,
+    centre: bool,
+    y: &mut [T],
+    mean: &mut [T],
+    rstd: &mut [T],
+) {
+    let rows = mean.len();
+    assert!(
+        x.len() == rows * n && y.len() == x.len() && rstd.len() == rows,
+        "layer_norm: {} elements do not make {rows} rows of {n}",
+        x.len()
+    );
+    for p in [gamma, beta].into_iter().flatten() {
+        assert_eq!(p.len(), n, "layer_norm: gamma and beta have one value per column");
+    }
+    let (y, mean, rstd) = (Shared::new(y), Shared::new(mean), Shared::new(rstd));
+    ranges(rows, rows_per_chunk(n), |start, end| {
+        // SAFETY: chunks are disjoint.
+        let (y, mean, rstd) = unsafe {
+            (
+                y.part(start * n, (end - start) * n),
+                mean.part(start, end - start),
+                rstd.part(start, end - start),
+            )
+        };
+        let x = &x[start * n..end * n];
+        dispatch(level(), LayerNorm { x, n, gamma, beta, eps, centre, y, mean, rstd });
+    });
+}
+
+struct LayerNorm<'a, T> {
+    x: &'a [T],
+    n: usize,
+    gamma: Option<&'a [T]>,
+    beta: Option<&'a [T]>,
+    eps: T,
+    centre: bool,
+    y: &'a mut [T],
+    mean: &'a mut [T],
+    rstd: &'a mut [T],
+}
+
+impl<T: Float> Kernel for LayerNorm<'_, T> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Isa>(self) {
+        let LayerNorm { x, n, gamma, beta, eps, centre, y, mean, rstd } = self;
+        let count = T::of(n as f64);
+        let width = <T::V<S> as Lanes>::N;
+        for r in 0..mean.len() {
+            let (x, y) = (&x[r * n..(r + 1) * n], &mut y[r * n..(r + 1) * n]);
+            let m = if centre { row_sum::<T::V<S>, _>(n, Plain(x)) / count } else { T::ZERO };
+            let var = row_sum::<T::V<S>, _>(n, CentredSquare(x, m)) / count;
+            let s = T::ONE / (var + eps).sqrt();
+            (mean[r], rstd[r]) = (m, s);
+            let (m, s) = (<T::V<S> as Lanes>::splat(m), <T::V<S> as Lanes>::splat(s));
+            let mut i = 0;
+            while i < n {
+                let w = (n - i).min(width);
+                let hat = (part::<T::V<S>>(&x[i..i + w]) - m) * s;
+                let out = match (gamma, beta) {
+                    (Some(g), Some(b)) => hat.fma(part(&g[i..i + w]), part(&b[i..i + w])),
+                    (Some(g), None) => hat * part(&g[i..i + w]),
+                    (None, Some(b)) => hat + part(&b[i..i + w]),
+                    (None, None) => hat,
+                };
+                put(out, &mut y[i..i + w]);
+                i += w;
+            }
+        }
+    }
+}
+
+/// The gradients of [`layer_norm`]: with `hat = (x - mean) rstd` and `g = dy gamma`,
+/// `dx = rstd (g - mean(g) - hat mean(g hat))` (without `mean(g)` unless `centre`), `dgamma = sum of dy hat` and
+/// `dbeta = sum of dy` over the rows.
+pub fn layer_norm_grad<T: Float>(
+    x: &[T],
+    dy: &[T],
+    n: usize,
+    gamma: Option<&[T]>,
+    mean: &[T],
+    rstd: &[T],
+    centre: bool,
+    dx: &mut [T],
+    dgamma: &mut [T],
+    dbeta: &mut [T],
+) {
+    let rows = mean.len();
+    assert!(
+        x.len() == rows * n
+            && dy.len() == x.len()
+            && dx.len() == x.len()
+            && rstd.len() == rows
+            && gamma.is_none_or(|g| g.len() == n)
+            && dgamma.len() == n
+            && dbeta.len() == n,
+        "layer_norm_grad: lengths do not fit {rows} rows of {n}"
+    );
+    let tall = rows_per_chunk(n).max(16);
+    let pieces = rows.div_ceil(tall);
+    let mut sums = vec![T::ZERO; pieces * 2 * n];
+    let (out, shared) = (Shared::new(dx), Shared::new(&mut sums));
+    ranges(pieces, 1, |first, last| {
+        for p in first..last {
+            let (start, end) = (p * tall, ((p + 1) * tall).min(rows));
+            // SAFETY: pieces are disjoint.
+            let (dx, sums) =
+                unsafe { (out.part(start * n, (end - start) * n), shared.part(p * 2 * n, 2 * n)) };
+            let (dgamma, dbeta) = sums.split_at_mut(n);
+            let (x, dy) = (&x[start * n..end * n], &dy[start * n..end * n]);
+            let (mean, rstd) = (&mean[start..end], &rstd[start..end]);
+            dispatch(level(), LayerNormGrad { x, dy, n, gamma, mean, rstd, centre, dx, dgamma, dbeta });
+        }
+    });
+    for j in 0..n {
+        let (mut g, mut b) = (0.0, 0.0);
+        for p in 0..pieces {
+            g += sums[p * 2 * n + j].f64();
+            b += sums[p * 2 * n + n + j].f64();
+        }
+        (dgamma[j], dbeta[j]) = (T::of(g), T::of(b));
+    }
+}
+
+struct LayerNormGrad<'a, T> {
+    x: &'a [T],
+    dy: &'a [T],
+    n: usize,
+    gamma: Option<&'a [T]>,
+    mean: &'a [T],
+    rstd: &'a [T],
+    centre: bool,
+    dx: &'a mut [T],
+    dgamma: &'a mut [T],
+    dbeta: &'a mut [T],
+}
+
+impl<T: Float> Kernel for LayerNormGrad<'_, T> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Isa>(self) {
+        let LayerNormGrad { x, dy, n, gamma, mean, rstd, centre, dx, dgamma, dbeta } = self;
+        let count = T::of(n as f64);
+        let width = <T::V<S> as Lanes>::N;
+        for r in 0..mean.len() {
+            let row = r * n..(r + 1) * n;
+            let (x, dy, dx) = (&x[row.clone()], &dy[row.clone()], &mut dx[row]);
+            let (m, s) = (mean[r], rstd[r]);
+            let g_mean = if centre { row_sum::<T::V<S>, _>(n, Gained(dy, gamma)) / count } else { T::ZERO };
+            let h_mean = row_sum::<T::V<S>, _>(n, GainedTimesHat(Gained(dy, gamma), x, m, s)) / count;
+            let splat = <T::V<S> as Lanes>::splat;
+            let (m, s, g_mean, h_mean) = (splat(m), splat(s), splat(g_mean), splat(h_mean));
+            let mut i = 0;
+            while i < n {
+                let at = i..i + (n - i).min(width);
+                let d = part::<T::V<S>>(&dy[at.clone()]);
+                let hat = (part::<T::V<S>>(&x[at.clone()]) - m) * s;
+                let g = match gamma {
+                    Some(g) => d * part(&g[at.clone()]),
+                    None => d,
+                };
+                put(s * ((-hat).fma(h_mean, g - g_mean)), &mut dx[at.clone()]);
+                put(d.fma(hat, part(&dgamma[at.clone()])), &mut dgamma[at.clone()]);
+                put(d + part(&dbeta[at.clone()]), &mut dbeta[at.clone()]);
+                i = at.end;
+            }
+        }
+    }
+}
+
+/// Rows between two visits to the float64 totals of a channel sum.
+const ROWS: usize = 64;
+/// Channels whose accumulators stay in the first-level cache.
+const CHANNELS: usize = 512;
+
+/// The two sums over rows that a channel kernel takes: of a and b, where
+/// - statistics: a = x - m, b = (x - m)^2;
+/// - gradient (with dy): a = dy, b = dy (x - m).
+struct ChannelSums<'a, T> {
+    x: &'a [T],
+    dy: Option<&'a [T]>,
+    c: usize,
+    m: &'a [T],
+    sums: &'a mut [f64],
+}
+
+impl<T: Float> Kernel for ChannelSums<'_, T> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Isa>(self) {
+        let ChannelSums { x, dy, c, m, sums } = self;
+        let width = <T::V<S> as Lanes>::N;
+        let rows = x.len() / c;
+        let (first, second) = sums.split_at_mut(c);
+        let (mut a, mut b) = ([T::ZERO; CHANNELS], [T::ZERO; CHANNELS]);
+        for left in (0..c).step_by(CHANNELS) {
+            let n = CHANNELS.min(c - left);
+            for top in (0..rows).step_by(ROWS) {
+                a[..n].fill(T::ZERO);
+                b[..n].fill(T::ZERO);
+                for r in top..(top + ROWS).min(rows) {
+                    let row = r * c + left;
+                    let mut i = 0;
+                    while i < n {
+                        let w = (n - i).min(width);
+                        let d = part::<T::V<S>>(&x[row + i..row + i + w]) - part(&m[left + i..left + i + w]);
+                        let (pa, pb) = (part::<T::V<S>>(&a[i..i + w]), part::<T::V<S>>(&b[i..i + w]));
+                        let u = match dy {
+                            Some(dy) => part::<T::V<S>>(&dy[row + i..row + i + w]),
+                            None => d,
+                        };
+                        put(pa + u, &mut a[i..i + w]);
+                        put(u.fma(d, pb), &mut b[i..i + w]);
+                        i += w;
+                    }
+                }
+                for i in 0..n {
+                    first[left + i] += a[i].f64();
+                    second[left + i] += b[i].f64();
+                }
+            }
+        }
+    }
+}
+
+fn tall(c: usize) -> usize {
+    rows_per_chunk(c).max(ROWS)
+}
+
+/// Mean and (biased) variance of every channel of `x` = [rows, c], in one pass over memory: every piece is shifted by
+/// its own first row, and pieces join by the formula of Chan, Golub and LeVeque.
+pub fn channel_moments<T: Float>(x: &[T], c: usize, mean: &mut [T], var: &mut [T]) {
+    assert!(
+        mean.len() == c && var.len() == c && (c == 0 || x.len() % c == 0),
+        "channel_moments: {} elements do not make rows of {c}",
+        x.len()
+    );
+    if c == 0 {
+        return;
+    }
+    let (rows, tall) = (x.len() / c, tall(c));
+    let pieces = rows.div_ceil(tall);
+    let mut sums = vec![0.0; pieces * 2 * c];
+    let shared = Shared::new(&mut sums);
+    ranges(pieces, 1, |a, b| {
+        for p in a..b {
+            // SAFETY: pieces are disjoint.
+            let sums = unsafe { shared.part(p * 2 * c, 2 * c) };
+            let x = &x[p * tall * c..((p + 1) * tall).min(rows) * c];
+            dispatch(level(), ChannelSums { x, dy: None, c, m: &x[..c], sums });
+        }
+    });
+    for j in 0..c {
+        let (mut count, mut mu, mut square) = (0.0, 0.0, 0.0);
+        for p in 0..pieces {
+            let k = (((p + 1) * tall).min(rows) - p * tall) as f64;
+            let shift = x[p * tall * c + j].f64();
+            let (a, b) = (sums[p * 2 * c + j], sums[p * 2 * c + c + j]);
+            let (piece_mean, piece_square) = (shift + a / k, b - a * a / k);
+            let gap = piece_mean - mu;
+            let all = count + k;
+            mu += gap * k / all;
+            square += piece_square + gap * gap * count * k / all;
+            count = all;
+        }
+        mean[j] = T::of(if rows == 0 { f64::NAN } else { mu });
+        var[j] = T::of((square / count).max(0.0) + if rows == 0 { f64::NAN } else { 0.0 });
+    }
+}
+
+/// `y = (x - mean) scale + offset` with one value per channel.
+pub fn channel_normalize<T: Float>(x: &[T], mean: &[T], scale: &[T], offset: &[T], y: &mut [T]) {
+    let c = mean.len();
+    assert!(
+        x.len() == y.len() && scale.len() == c && offset.len() == c && (c == 0 || x.len() % c == 0),
+        "channel_normalize: lengths do not fit {c} channels"
+    );
+    affine(x, None, mean, scale, scale, offset, y);
+}
+
+/// Sums over rows for the gradient of batch norm: `sum_dy = sum(dy)` and `sum_dyx = sum(dy (x - mean))`.
+pub fn channel_grad_sums<T: Float>(x: &[T], dy: &[T], mean: &[T], sum_dy: &mut [T], sum_dyx: &mut [T]) {
+    let c = mean.len();
+    assert!(
+        x.len() == dy.len() && sum_dy.len() == c && sum_dyx.len() == c && (c == 0 || x.len() % c == 0),
+        "channel_grad_sums: lengths do not fit {c} channels"
+    );
+    if c == 0 {
+        return;
+    }
+    let (rows, tall) = (x.len() / c, tall(c));
+    let pieces = rows.div_ceil(tall);
+    let mut sums = vec![0.0; pieces * 2 * c];
+    let shared = Shared::new(&mut sums);
+    ranges(pieces, 1, |a, b| {
+        for p in a..b {
+            // SAFETY: pieces are disjoint.
+            let sums = unsafe { shared.part(p * 2 * c, 2 * c) };
+            let at = p * tall * c..((p + 1) * tall).min(rows) * c;
+            dispatch(level(), ChannelSums { x: &x[at.clone()], dy: Some(&dy[at]), c, m: mean, sums });
+        }
+    });
+    for j in 0..c {
+        sum_dy[j] = T::of((0..pieces).map(|p| sums[p * 2 * c + j]).sum());
+        sum_dyx[j] = T::of((0..pieces).map(|p| sums[p * 2 * c + c + j]).sum());
+    }
+}
+
+/// The gradient of batch norm from its sums: `dx = a dy + b (x - mean) + d` with one value per channel, where for batch
+/// statistics over `r` rows `a = gamma rstd`, `b = -a rstd^2 sum_dyx / r` and `d = -a sum_dy / r`.
+pub fn channel_grad<T: Float>(x: &[T], dy: &[T], mean: &[T], a: &[T], b: &[T], d: &[T], dx: &mut [T]) {
+    let c = mean.len();
+    assert!(
+        x.len() == dx.len() && x.len() == dy.len() && a.len() == c && b.len() == c && d.len() == c,
+        "channel_grad: lengths do not fit {c} channels"
+    );
+    assert!(c == 0 || x.len() % c == 0, "channel_grad: {} elements do not make rows of {c}", x.len());
+    affine(x, Some(dy), mean, a, b, d, dx);
+}
+
+/// `y = a dy + b (x - m) + d`, the first term only if there is a dy.
+fn affine<T: Float>(x: &[T], dy: Option<&[T]>, m: &[T], a: &[T], b: &[T], d: &[T], y: &mut [T]) {
+    let c = m.len();
+    if c == 0 {
+        return;
+    }
+    let rows = x.len() / c;
+    let out = Shared::new(y);
+    ranges(rows, rows_per_chunk(c), |start, end| {
+        let at = start * c..end * c;
+        // SAFETY: chunks are disjoint.
+        let y = unsafe { out.part(at.start, at.len()) };
+        dispatch(level(), Affine { x: &x[at.clone()], dy: dy.map(|dy| &dy[at]), m, a, b, d, y });
+    });
+}
+
+struct Affine<'a, T> {
+    x: &'a [T],
+    dy: Option<&'a [T]>,
+    m: &'a [T],
+    a: &'a [T],
+    b: &'a [T],
+    d: &'a [T],
+    y: &'a mut [T],
+}
+
+impl<T: Float> Kernel for Affine<'_, T> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Isa>(self) {
+        let Affine { x, dy, m, a, b, d, y } = self;
+        let c = m.len();
+        let width = <T::V<S> as Lanes>::N;
+        for (r, y) in y.chunks_exact_mut(c).enumerate() {
+            let row = r * c;
+            let mut i = 0;
+            while i < c {
+                let at = i..i + (c - i).min(width);
+                let here = row + at.start..row + at.end;
+                let hat = part::<T::V<S>>(&x[here.clone()]) - part(&m[at.clone()]);
+                let v = hat.fma(part(&b[at.clone()]), part(&d[at.clone()]));
+                let v = match dy {
+                    Some(dy) => part::<T::V<S>>(&dy[here]).fma(part(&a[at.clone()]), v),
+                    None => v,
+                };
+                put(v, &mut y[at.clone()]);
+                i = at.end;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(n: usize, seed: usize) -> Vec<f64> {
+        (0..n).map(|i| ((i * 7919 + seed * 104_729) % 1009) as f64 / 500.0 - 1.0).collect()
+    }
+
+    fn close(a: f64, b: f64, tolerance: f64) {
+        assert!((a - b).abs() <= tolerance * b.abs().max(1.0), "{a} is not {b}");
+    }
+
+    #[test]
+    fn layer_norm_and_gradient() {
+        for (rows, n, centre) in [(3, 5, true), (40, 33, true), (4, 1000, true), (7, 17, false)] {
+            let (x, dy, gamma, beta) = (data(rows * n, 1), data(rows * n, 2), data(n, 3), data(n, 4));
+            let value = |x: &[f64], gamma: &[f64], beta: &[f64]| {
+                let (mut y, mut m, mut s) = (vec![0.0; rows * n], vec![0.0; rows], vec![0.0; rows]);
+                layer_norm(x, n, Some(gamma), Some(beta), 1e-3, centre, &mut y, &mut m, &mut s);
+                let total: f64 = y.iter().zip(&dy).map(|(a, b)| a * b).sum();
+                (y, m, s, total)
+            };
+            let (y, m, s, _) = value(&x, &gamma, &beta);
+            let row = &x[..n];
+            let mu = if centre { row.iter().sum::<f64>() / n as f64 } else { 0.0 };
+            let var = row.iter().map(|v| (v - mu) * (v - mu)).sum::<f64>() / n as f64;
+            for j in 0..n {
+                close(y[j], (x[j] - mu) / (var + 1e-3).sqrt() * gamma[j] + beta[j], 1e-13);
+            }
+            let (mut dx, mut dg, mut db) = (vec![0.0; rows * n], vec![0.0; n], vec![0.0; n]);
+            layer_norm_grad(&x, &dy, n, Some(&gamma), &m, &s, centre, &mut dx, &mut dg, &mut db);
+            let h = 1e-6;
+            for i in [0, 1, n - 1, rows * n - 1] {
+                let (mut up, mut down) = (x.clone(), x.clone());
+                up[i] += h;
+                down[i] -= h;
+                close(dx[i], (value(&up, &gamma, &beta).3 - value(&down, &gamma, &beta).3) / (2.0 * h), 2e-7);
+                let j = i % n;
+                let (mut up, mut down) = (gamma.clone(), gamma.clone());
+                up[j] += h;
+                down[j] -= h;
+                close(dg[j], (value(&x, &up, &beta).3 - value(&x, &down, &beta).3) / (2.0 * h), 2e-7);
+                close(db[j], (0..rows).map(|r| dy[r * n + j]).sum(), 1e-13);
+            }
+        }
+    }
+
+    #[test]
+    fn moments_do_not_cancel() {
+        for (rows, c) in [(1, 3), (7, 9), (3000, 5), (200, 700)] {
+            // Far from zero: the naive formula would lose everything in float32.
+            let x: Vec<f32> = data(rows * c, 5).iter().map(|&v| (1000.0 + v) as f32).collect();
+            let (mut mean, mut var) = (vec![0f32; c], vec![0f32; c]);
+            channel_moments(&x, c, &mut mean, &mut var);
+            for j in 0..c {
+                let col: Vec<f64> = (0..rows).map(|r| f64::from(x[r * c + j])).collect();
+                let mu = col.iter().sum::<f64>() / rows as f64;
+                let v = col.iter().map(|v| (v - mu) * (v - mu)).sum::<f64>() / rows as f64;
+                close(f64::from(mean[j]), mu, 1e-7);
+                assert!((f64::from(var[j]) - v).abs() <= 1e-5 * v.max(1e-9), "{} {v}", var[j]);
+            }
+        }
+    }
+
+    #[test]
+    fn batch_norm_gradient() {
+        let (rows, c) = (50, 11);
+        let (x, dy, gamma) = (data(rows * c, 6), data(rows * c, 7), data(c, 8));
+        let beta = data(c, 9);
+        let value = |x: &[f64]| {
+            let (mut mean, mut var, mut y) = (vec![0.0; c], vec![0.0; c], vec![0.0; rows * c]);
+            channel_moments(x, c, &mut mean, &mut var);
+            let scale: Vec<f64> = var.iter().zip(&gamma).map(|(v, g)| g / (v + 1e-3).sqrt()).collect();
+            channel_normalize(x, &mean, &scale, &beta, &mut y);
+            (mean, var, y.iter().zip(&dy).map(|(a, b)| a * b).sum::<f64>())
+        };
+        let (mean, var, _) = value(&x);
+        let (mut s1, mut s2) = (vec![0.0; c], vec![0.0; c]);
+        channel_grad_sums(&x, &dy, &mean, &mut s1, &mut s2);
+        let rstd: Vec<f64> = var.iter().map(|v| 1.0 / (v + 1e-3).sqrt()).collect();
+        let a: Vec<f64> = rstd.iter().zip(&gamma).map(|(s, g)| s * g).collect();
+        let n = rows as f64;
+        let b: Vec<f64> = (0..c).map(|j| -a[j] * rstd[j] * rstd[j] * s2[j] / n).collect();
+        let d: Vec<f64> = (0..c).map(|j| -a[j] * s1[j] / n).collect();
+        let mut dx = vec![0.0; rows * c];
+        channel_grad(&x, &dy, &mean, &a, &b, &d, &mut dx);
+        for i in [0, 5, 300, rows * c - 1] {
+            let (mut up, mut down) = (x.clone(), x.clone());
+            up[i] += 1e-6;
+            down[i] -= 1e-6;
+            close(dx[i], (value(&up).2 - value(&down).2) / 2e-6, 1e-6);
+        }
+    }
+}

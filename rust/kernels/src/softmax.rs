@@ -1,0 +1,389 @@
+//! Softmax over rows, its logarithm, their gradients, and cross-entropy from logits.
+
+use crate::isa::{Float, Isa, Kernel, Lanes, Real, dispatch, level};
+use crate::lanes;
+use crate::reduce::{part, put};
+use crate::shared::{Shared, ranges, rows_per_chunk};
+
+/// `y = e^x / sum(e^x)` for every row of `n`; panics if the lengths do not fit.
+pub fn softmax<T: Float>(x: &[T], n: usize, y: &mut [T]) {
+    rows(x, n, y, |x, y| dispatch(level(), Softmax { x, y, log: false }));
+}
+
+/// `y = x - ln(sum(e^x))` for every row of `n`.
+pub fn log_softmax<T: Float>(x: &[T], n: usize, y: &mut [T]) {
+    rows(x, n, y, |x, y| dispatch(level(), Softmax { x, y, log: true }));
+}
+
+/// The gradient of [`softmax`] from its result: `dx = y (dy - sum(y dy))`.
+pub fn softmax_grad<T: Float>(y: &[T], dy: &[T], n: usize, dx: &mut [T]) {
+    assert_eq!(y.len(), dy.len(), "softmax_grad: y and dy differ in length");
+    rows_at(y, n, dx, |r, y, dx| {
+        dispatch(level(), SoftmaxGrad { y, dy: &dy[r * n..(r + 1) * n], dx, log: false })
+    });
+}
+
+/// The gradient of [`log_softmax`] from its result: `dx = dy - e^y sum(dy)`.
+pub fn log_softmax_grad<T: Float>(y: &[T], dy: &[T], n: usize, dx: &mut [T]) {
+    assert_eq!(y.len(), dy.len(), "log_softmax_grad: y and dy differ in length");
+    rows_at(y, n, dx, |r, y, dx| {
+        dispatch(level(), SoftmaxGrad { y, dy: &dy[r * n..(r + 1) * n], dx, log: true })
+    });
+}
+
+/// What a row of logits is compared with.
+#[derive(Clone, Copy, Debug)]
+pub enum Targets<'a, T> {
+    /// A distribution per row, as long as the logits.
+    Dense(&'a [T]),
+    /// A class per row; a class outside `0..n` gives NaN.
+    Classes(&'a [i64]),
+}
+
+impl<'a, T: Float> Targets<'a, T> {
+    fn check(&self, rows: usize, n: usize) {
+        let fits = match self {
+            Targets::Dense(t) => t.len() == rows * n,
+            Targets::Classes(t) => t.len() == rows,
+        };
+        assert!(fits, "cross_entropy: targets do not fit {rows} rows of {n}");
+    }
+}
+
+/// Cross-entropy of rows of logits: `loss = -sum(t log_softmax(x))`, and `lse = ln(sum(e^x))` for the gradient.
+pub fn cross_entropy<T: Float>(x: &[T], targets: Targets<'_, T>, n: usize, loss: &mut [T], lse: &mut [T]) {
+    let count = loss.len();
+    assert!(
+        x.len() == count * n && lse.len() == count,
+        "cross_entropy: {} logits, {count} rows of {n}",
+        x.len()
+    );
+    targets.check(count, n);
+    let (loss, lse) = (Shared::new(loss), Shared::new(lse));
+    ranges(count, rows_per_chunk(n), |start, end| {
+        for r in start..end {
+            // SAFETY: one element each per row.
+            let (loss, lse) = unsafe { (loss.part(r, 1), lse.part(r, 1)) };
+            let row = &x[r * n..(r + 1) * n];
+            let dense = match targets {
+                Targets::Dense(t) => Some(&t[r * n..(r + 1) * n]),
+                Targets::Classes(_) => None,
+            };
+            let (total, weight, dot) = dispatch(level(), RowEntropy { x: row, t: dense });
+            lse[0] = total;
+            loss[0] = match targets {
+                Targets::Dense(_) => weight * total - dot,
+                Targets::Classes(c) => match usize::try_from(c[r]).ok().and_then(|c| row.get(c)) {
+                    Some(&x) => total - x,
+                    None => T::NAN,
+                },
+            };
+        }
+    });
+}
+
+/// The gradient of [`cross_entropy`]: `dx = dloss (softmax(x) sum(t) - t)`.
+pub fn cross_entropy_grad<T: Float>(
+    x: &[T],
+    targets: Targets<'_, T>,
+    n: usize,
+    lse: &[T],
+    dloss: &[T],
+    dx: &mut [T],
+) {
+    let count = lse.len();
+    assert!(x.len() == count * n && dloss.len() == count, "cross_entropy_grad: lengths do not fit");
+    targets.check(count, n);
+    rows_at(x, n, dx, |r, x, dx| {
+        let dense = match targets {
+            Targets::Dense(t) => Some(&t[r * n..(r + 1) * n]),
+            Targets::Classes(_) => None,
+        };
+        dispatch(level(), RowEntropyGrad { x, t: dense, lse: lse[r], dloss: dloss[r], dx: &mut *dx });
+        if let Targets::Classes(c) = targets {
+            match usize::try_from(c[r]).ok().and_then(|c| dx.get_mut(c)) {
+                Some(v) => *v = *v - dloss[r],
+                None => dx.fill(T::NAN),
+            }
+        }
+    });
+}
+
+fn rows<T: Float>(x: &[T], n: usize, y: &mut [T], work: impl Fn(&[T], &mut [T]) + Sync) {
+    rows_at(x, n, y, |_, x, y| work(x, y));
+}
+
+fn rows_at<T: Float>(x: &[T], n: usize, y: &mut [T], work: impl Fn(usize, &[T], &mut [T]) + Sync) {
+    assert!(
+        x.len() == y.len() && (x.is_empty() || (n > 0 && x.len() % n == 0)),
+        "rows of {n}: input has {} elements, output {}",
+        x.len(),
+        y.len()
+    );
+    if x.is_empty() {
+        return;
+    }
+    let count = x.len() / n;
+    let out = Shared::new(y);
+    ranges(count, rows_per_chunk(n), |start, end| {
+        // SAFETY: chunks are disjoint.
+        let y = unsafe { out.part(start * n, (end - start) * n) };
+        for (i, y) in y.chunks_exact_mut(n).enumerate() {
+            let r = start + i;
+            work(r, &x[r * n..(r + 1) * n], y);
+        }
+    });
+}
+
+/// The largest value of a row; NaN if one is.
+#[inline(always)]
+fn row_max<V: Lanes>(x: &[V::T]) -> V::T {
+    let low = V::splat(-V::T::INF);
+    let (mut a, mut b) = (low, low);
+    let mut pairs = x.chunks_exact(2 * V::N);
+    for p in &mut pairs {
+        a = a.max_nan(part(&p[..V::N]));
+        b = b.max_nan(part(&p[V::N..]));
+    }
+    let mut y = a.max_nan(b).largest();
+    for &v in pairs.remainder() {
+        y = if y.f64().is_nan() || y > v { y } else { v };
+    }
+    y
+}
+
+/// Sums `f(i, w)` over the pieces of a row, absent lanes left out.
+#[inline(always)]
+fn keep_first<V: Lanes>(v: V, w: usize) -> V {
+    if w == V::N {
+        return v;
+    }
+    let mut a = v.to_array();
+    for x in &mut a[w..V::N] {
+        *x = V::T::ZERO;
+    }
+    V::load_array(&a)
+}
+
+struct Softmax<'a, T> {
+    x: &'a [T],
+    y: &'a mut [T],
+    log: bool,
+}
+
+impl<T: Float> Kernel for Softmax<'_, T> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Isa>(self) {
+        let Softmax { x, y, log } = self;
+        let n = <T::V<S> as Lanes>::N;
+        let largest = row_max::<T::V<S>>(x);
+        let m = <T::V<S> as Lanes>::splat(largest);
+        let mut total = <T::V<S> as Lanes>::splat(T::ZERO);
+        for (x, y) in x.chunks(n).zip(y.chunks_mut(n)) {
+            let e = lanes::exp(part::<T::V<S>>(x) - m);
+            if !log {
+                put(e, y);
+            }
+            total = total + keep_first(e, x.len());
+        }
+        if log {
+            let shift = largest + T::of(total.sum().f64().ln());
+            let shift = <T::V<S> as Lanes>::splat(shift);
+            for (x, y) in x.chunks(n).zip(y.chunks_mut(n)) {
+                put(part::<T::V<S>>(x) - shift, y);
+            }
+        } else {
+            let scale = <T::V<S> as Lanes>::splat(T::ONE / total.sum());
+            for y in y.chunks_mut(n) {
+                put(part::<T::V<S>>(y) * scale, y);
+            }
+        }
+    }
+}
+
+struct SoftmaxGrad<'a, T> {
+    y: &'a [T],
+    dy: &'a [T],
+    dx: &'a mut [T],
+    log: bool,
+}
+
+impl<T: Float> Kernel for SoftmaxGrad<'_, T> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Isa>(self) {
+        let SoftmaxGrad { y, dy, dx, log } = self;
+        let n = <T::V<S> as Lanes>::N;
+        let mut total = <T::V<S> as Lanes>::splat(T::ZERO);
+        for (y, dy) in y.chunks(n).zip(dy.chunks(n)) {
+            let dy = part::<T::V<S>>(dy);
+            // Absent lanes are read as zero and add nothing.
+            total = if log { total + dy } else { part::<T::V<S>>(y).fma(dy, total) };
+        }
+        let total = <T::V<S> as Lanes>::splat(total.sum());
+        for ((y, dy), dx) in y.chunks(n).zip(dy.chunks(n)).zip(dx.chunks_mut(n)) {
+            let (y, dy) = (part::<T::V<S>>(y), part::<T::V<S>>(dy));
+            put(if log { dy - lanes::exp(y) * total } else { y * (dy - total) }, dx);
+        }
+    }
+}
+
+/// ln(sum(e^x)), sum(t) and sum(t x) of a row.
+struct RowEntropy<'a, T> {
+    x: &'a [T],
+    t: Option<&'a [T]>,
+}
+
+impl<T: Float> Kernel for RowEntropy<'_, T> {
+    type Out = (T, T, T);
+    #[inline(always)]
+    fn run<S: Isa>(self) -> (T, T, T) {
+        let RowEntropy { x, t } = self;
+        let n = <T::V<S> as Lanes>::N;
+        let zero = <T::V<S> as Lanes>::splat(T::ZERO);
+        let largest = row_max::<T::V<S>>(x);
+        let m = <T::V<S> as Lanes>::splat(largest);
+        let (mut total, mut weight, mut dot) = (zero, zero, zero);
+        for x in x.chunks(n) {
+            total = total + keep_first(lanes::exp(part::<T::V<S>>(x) - m), x.len());
+        }
+        if let Some(t) = t {
+            for (x, t) in x.chunks(n).zip(t.chunks(n)) {
+                let (x, t) = (part::<T::V<S>>(x), part::<T::V<S>>(t));
+                weight = weight + t;
+                // A logit of -inf with weight zero costs nothing.
+                let none = t.eq(zero);
+                dot = <T::V<S> as Lanes>::select(none, zero, t * x) + dot;
+            }
+        }
+        (largest + T::of(total.sum().f64().ln()), weight.sum(), dot.sum())
+    }
+}
+
+struct RowEntropyGrad<'a, T> {
+    x: &'a [T],
+    t: Option<&'a [T]>,
+    lse: T,
+    dloss: T,
+    dx: &'a mut [T],
+}
+
+impl<T: Float> Kernel for RowEntropyGrad<'_, T> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Isa>(self) {
+        let RowEntropyGrad { x, t, lse, dloss, dx } = self;
+        let n = <T::V<S> as Lanes>::N;
+        let lse = <T::V<S> as Lanes>::splat(lse);
+        let dloss = <T::V<S> as Lanes>::splat(dloss);
+        let Some(t) = t else {
+            for (x, dx) in x.chunks(n).zip(dx.chunks_mut(n)) {
+                put(lanes::exp(part::<T::V<S>>(x) - lse) * dloss, dx);
+            }
+            return;
+        };
+        let mut weight = <T::V<S> as Lanes>::splat(T::ZERO);
+        for t in t.chunks(n) {
+            weight = weight + part::<T::V<S>>(t);
+        }
+        let weight = <T::V<S> as Lanes>::splat(weight.sum());
+        for ((x, t), dx) in x.chunks(n).zip(t.chunks(n)).zip(dx.chunks_mut(n)) {
+            let p = lanes::exp(part::<T::V<S>>(x) - lse);
+            put(p.fma(weight, -part::<T::V<S>>(t)) * dloss, dx);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(n: usize, seed: usize) -> Vec<f64> {
+        (0..n).map(|i| ((i * 7919 + seed * 104_729) % 1009) as f64 / 100.0 - 5.0).collect()
+    }
+
+    #[test]
+    fn softmax_and_its_logarithm() {
+        for n in [1, 3, 8, 10, 17, 33, 1000] {
+            let x = data(5 * n, 1);
+            let (mut y, mut l) = (vec![0.0; 5 * n], vec![0.0; 5 * n]);
+            softmax(&x, n, &mut y);
+            log_softmax(&x, n, &mut l);
+            let x32: Vec<f32> = x.iter().map(|&v| v as f32).collect();
+            let mut y32 = vec![0f32; 5 * n];
+            softmax(&x32, n, &mut y32);
+            for r in 0..5 {
+                let total: f64 = x[r * n..(r + 1) * n].iter().map(|v| v.exp()).sum();
+                for i in r * n..(r + 1) * n {
+                    assert!((y[i] - x[i].exp() / total).abs() < 1e-15, "n {n}");
+                    assert!((l[i] - (x[i] - total.ln())).abs() < 1e-14);
+                    assert!((f64::from(y32[i]) - y[i]).abs() < 1e-6 * y[i].max(1e-3));
+                }
+            }
+        }
+        let mut y = [0f32; 3];
+        softmax(&[1000.0, 1000.0, f32::NEG_INFINITY], 3, &mut y);
+        assert_eq!(y, [0.5, 0.5, 0.0]);
+    }
+
+    /// Gradients against central differences of the value.
+    #[test]
+    fn gradients() {
+        let n = 11;
+        let (x, dy, h) = (data(n, 2), data(n, 3), 1e-6);
+        let value = |x: &[f64], f: fn(&[f64], usize, &mut [f64])| {
+            let mut y = vec![0.0; n];
+            f(x, n, &mut y);
+            y.iter().zip(&dy).map(|(a, b)| a * b).sum::<f64>()
+        };
+        let pairs: [(fn(&[f64], usize, &mut [f64]), fn(&[f64], &[f64], usize, &mut [f64])); 2] =
+            [(softmax, softmax_grad), (log_softmax, log_softmax_grad)];
+        for (f, grad) in pairs {
+            let (mut y, mut dx) = (vec![0.0; n], vec![0.0; n]);
+            f(&x, n, &mut y);
+            grad(&y, &dy, n, &mut dx);
+            for i in 0..n {
+                let (mut up, mut down) = (x.clone(), x.clone());
+                up[i] += h;
+                down[i] -= h;
+                let want = (value(&up, f) - value(&down, f)) / (2.0 * h);
+                assert!((dx[i] - want).abs() < 1e-7, "{} {want}", dx[i]);
+            }
+        }
+    }
+
+    #[test]
+    fn entropy_both_ways() {
+        let (rows, n) = (6, 10);
+        let x = data(rows * n, 4);
+        let classes: Vec<i64> = (0..rows as i64).map(|r| r * 3 % 10).collect();
+        let mut t = vec![0.0; rows * n];
+        for r in 0..rows {
+            t[r * n + classes[r] as usize] = 1.0;
+        }
+        let dloss = data(rows, 5);
+        let run = |targets: Targets<'_, f64>| {
+            let (mut loss, mut lse, mut dx) = (vec![0.0; rows], vec![0.0; rows], vec![0.0; rows * n]);
+            cross_entropy(&x, targets, n, &mut loss, &mut lse);
+            cross_entropy_grad(&x, targets, n, &lse, &dloss, &mut dx);
+            (loss, dx)
+        };
+        let (a, da) = run(Targets::Dense(&t));
+        let (b, db) = run(Targets::Classes(&classes));
+        let mut l = vec![0.0; rows * n];
+        log_softmax(&x, n, &mut l);
+        for r in 0..rows {
+            let want = -l[r * n + classes[r] as usize];
+            assert!((a[r] - want).abs() < 1e-14 && (b[r] - want).abs() < 1e-14);
+            for i in r * n..(r + 1) * n {
+                let want = dloss[r] * (l[i].exp() - t[i]);
+                assert!((da[i] - want).abs() < 1e-14 && (db[i] - want).abs() < 1e-14);
+            }
+        }
+        let mut bad = classes;
+        bad[2] = 10;
+        let (b, db) = run(Targets::Classes(&bad));
+        assert!(b[2].is_nan() && db[20].is_nan() && b[3].is_finite() && db[30].is_finite());
+    }
+}
