@@ -7,6 +7,7 @@
 pub mod buffer;
 pub mod convert;
 pub mod copy;
+pub mod gather;
 pub mod isa;
 mod lanes;
 pub mod map;
@@ -17,3 +18,4 @@ pub mod reduce;
 pub mod scan;
 mod shared;
 pub mod softmax;
+pub mod sort;
