@@ -8,6 +8,7 @@ pub mod buffer;
 pub mod convert;
 pub mod copy;
 pub mod gather;
+pub mod gemm;
 pub mod isa;
 mod lanes;
 pub mod map;

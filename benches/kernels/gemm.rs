@@ -1,0 +1,47 @@
+//! GFLOP/s of matrix products of the shapes that models meet.
+
+use std::time::Instant;
+
+use rkeras_kernels::gemm::{Epilogue, Mat, gemm};
+use rkeras_kernels::par;
+
+fn main() {
+    let seconds: f64 = if std::env::args().any(|a| a == "--quick") { 0.02 } else { 0.3 };
+    let shapes = [
+        (256, 256, 256, false, false),
+        (1024, 1024, 1024, false, false),
+        (32, 64, 784, false, false),
+        (784, 64, 32, true, false),
+        (128, 64, 576, false, false),
+        (256, 2048, 2048, false, false),
+        (256, 2048, 2048, false, true),
+        (2048, 2048, 256, true, false),
+        (128, 10, 1600, false, false),
+        (1600, 10, 128, true, false),
+        (1, 64, 784, false, false),
+    ];
+    println!("{:>6} {:>6} {:>6}  A  B   {:>9} {:>9} GFLOP/s on 1 and {} threads", "m", "n", "k", "", "", par::threads());
+    let all = par::threads();
+    for (m, n, k, ta, tb) in shapes {
+        let (a, b) = (vec![0.5f32; m * k], vec![0.25f32; k * n]);
+        let mut c = vec![0f32; m * n];
+        let mat_a = if ta { Mat::rows(&a, m).t() } else { Mat::rows(&a, k) };
+        let mat_b = if tb { Mat::rows(&b, k).t() } else { Mat::rows(&b, n) };
+        let mut rates = Vec::new();
+        for threads in [1, all] {
+            par::set_threads(threads);
+            let _session = par::Session::new();
+            gemm(m, n, k, mat_a, mat_b, &mut c, n, false, Epilogue::default());
+            let start = Instant::now();
+            let mut best = f64::INFINITY;
+            while start.elapsed().as_secs_f64() < seconds {
+                let t = Instant::now();
+                gemm(m, n, k, mat_a, mat_b, &mut c, n, false, Epilogue::default());
+                best = best.min(t.elapsed().as_secs_f64());
+            }
+            rates.push(2.0 * (m * n * k) as f64 / best / 1e9);
+        }
+        let t = |x| if x { "t" } else { "-" };
+        println!("{m:6} {n:6} {k:6}  {}  {}   {:9.1} {:9.1}", t(ta), t(tb), rates[0], rates[1]);
+    }
+}

@@ -1,0 +1,161 @@
+//! The micro-kernel: a tile of C in registers, written once over the lane trait.
+
+use super::Scalar;
+use crate::isa::{Isa, Lanes, Real};
+
+/// Where a tile goes and what is done to it on the way.
+pub(crate) struct Out<T> {
+    pub c: *mut T,
+    pub ldc: usize,
+    /// Columns that count; the others are padding.
+    pub width: usize,
+    /// Add to what C holds.
+    pub add: bool,
+    pub bias: Option<*const T>,
+    pub residual: Option<(*const T, usize)>,
+    pub relu: bool,
+}
+
+/// Rows of the full tile: as many as the registers hold beside two vectors of B and one of A.
+#[inline(always)]
+pub(crate) fn tile_rows<T: Real, S: Isa>() -> usize {
+    // 32 registers of 512 bits, 16 of 256 bits; the portable level is left to the compiler.
+    match <S::F32 as Lanes>::N {
+        16 => 14,
+        _ => 6,
+    }
+}
+
+/// The sum over several segments (a, b) of a[i, p]·b[p, j] for p < k, `MR` rows and `NV` vectors of columns.
+///
+/// # Safety
+/// The elements exist; each row of b holds `NV` whole vectors.
+#[inline(always)]
+pub(crate) unsafe fn accumulate<V: Lanes, const MR: usize, const NV: usize>(
+    acc: &mut [[V; NV]; MR],
+    k: usize,
+    a: *const V::T,
+    a_rs: usize,
+    a_cs: usize,
+    b: *const V::T,
+    b_rs: usize,
+) {
+    let (mut a, mut b) = (a, b);
+    for _ in 0..k {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let row: [V; NV] = std::array::from_fn(|j| V::load(b.add(j * V::N)));
+            for i in 0..MR {
+                let x = V::splat(*a.add(i * a_rs));
+                for j in 0..NV {
+                    acc[i][j] = x.fma(row[j], acc[i][j]);
+                }
+            }
+            a = a.add(a_cs);
+            b = b.add(b_rs);
+        }
+    }
+}
+
+/// Writes a finished tile.
+///
+/// # Safety
+/// `MR` rows of `out.width` columns exist.
+#[inline(always)]
+pub(crate) unsafe fn store<V: Lanes, const MR: usize, const NV: usize>(acc: &[[V; NV]; MR], out: &Out<V::T>) {
+    let zero = V::splat(V::T::ZERO);
+    for j in 0..NV {
+        let left = out.width.saturating_sub(j * V::N).min(V::N);
+        if left == 0 {
+            break;
+        }
+        let full = left == V::N;
+        // SAFETY: `left` columns of every row exist.
+        unsafe {
+            let load = |p: *const V::T| if full { V::load(p) } else { V::load_partial(p, left) };
+            let bias = out.bias.map(|b| load(b.add(j * V::N)));
+            for i in 0..MR {
+                let c = out.c.add(i * out.ldc + j * V::N);
+                let mut y = acc[i][j];
+                if out.add {
+                    y = y + load(c);
+                }
+                if let Some(bias) = bias {
+                    y = y + bias;
+                }
+                if let Some((r, ld)) = out.residual {
+                    y = y + load(r.add(i * ld + j * V::N));
+                }
+                if out.relu {
+                    y = y.max_nan(zero);
+                }
+                if full { y.store(c) } else { y.store_partial(c, left) }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn block<V: Lanes, const MR: usize, const NV: usize>(
+    k: usize,
+    a: *const V::T,
+    a_rs: usize,
+    a_cs: usize,
+    b: *const V::T,
+    b_rs: usize,
+    out: &Out<V::T>,
+) {
+    let mut acc = [[V::splat(V::T::ZERO); NV]; MR];
+    // SAFETY: passed on.
+    unsafe {
+        accumulate::<V, MR, NV>(&mut acc, k, a, a_rs, a_cs, b, b_rs);
+        store::<V, MR, NV>(&acc, out);
+    }
+}
+
+/// A tile of `rows` rows and up to two vectors of columns.
+///
+/// # Safety
+/// All elements exist; rows of b hold as many whole vectors as the width touches.
+#[inline(always)]
+pub(crate) unsafe fn tile<T: Scalar, S: Isa>(
+    rows: usize,
+    k: usize,
+    a: *const T,
+    a_rs: usize,
+    a_cs: usize,
+    b: *const T,
+    b_rs: usize,
+    out: &Out<T>,
+) {
+    let mut at = 0;
+    // SAFETY: each block takes the next rows of the tile.
+    unsafe {
+        macro_rules! rows {
+            ($mr:literal) => {
+                while rows - at >= $mr {
+                    let out = Out {
+                        c: out.c.add(at * out.ldc),
+                        residual: out.residual.map(|(r, ld)| (r.add(at * ld), ld)),
+                        ..*out
+                    };
+                    let a = a.add(at * a_rs);
+                    if out.width > <T::V<S> as Lanes>::N {
+                        block::<T::V<S>, $mr, 2>(k, a, a_rs, a_cs, b, b_rs, &out);
+                    } else {
+                        block::<T::V<S>, $mr, 1>(k, a, a_rs, a_cs, b, b_rs, &out);
+                    }
+                    at += $mr;
+                }
+            };
+        }
+        if <S::F32 as Lanes>::N == 16 {
+            rows!(14);
+            rows!(8);
+        }
+        rows!(6);
+        rows!(4);
+        rows!(2);
+        rows!(1);
+    }
+}

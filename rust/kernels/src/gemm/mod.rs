@@ -1,0 +1,462 @@
+//! Matrix products: C = A·B (+ C), with strides for every transpose, packed weights, epilogues and batches.
+//!
+//! One micro-kernel ([`micro`]) computes a small tile of C in registers; [`plan`] cuts C into tasks by shape alone;
+//! a task packs a panel of B (and of A where its strides would thrash the cache) and walks its tiles. The order of
+//! additions is a function of the shape, so results do not depend on the number of threads.
+
+mod dot;
+pub(crate) mod micro;
+mod pack;
+mod plan;
+
+use crate::buffer::{AllocError, Buffer};
+use crate::isa::{Isa, Kernel, Lanes, Level, Real, dispatch, level};
+use crate::map::Unary;
+use crate::par;
+
+pub use pack::PackedB;
+
+/// A float type that products are offered for: f32 and f64.
+#[allow(private_bounds)]
+pub trait Scalar: Real + crate::map::Number {}
+impl Scalar for f32 {}
+impl Scalar for f64 {}
+
+/// A matrix with a stride per axis, in elements; `data[0]` is element (0, 0).
+#[derive(Clone, Copy, Debug)]
+pub struct Mat<'a, T> {
+    /// The elements.
+    pub data: &'a [T],
+    /// From one row to the next.
+    pub rs: usize,
+    /// From one column to the next.
+    pub cs: usize,
+}
+
+impl<'a, T> Mat<'a, T> {
+    /// A row-major matrix of `columns` columns.
+    pub fn rows(data: &'a [T], columns: usize) -> Mat<'a, T> {
+        Mat { data, rs: columns, cs: 1 }
+    }
+
+    /// The transpose, over the same elements.
+    pub fn t(self) -> Mat<'a, T> {
+        Mat { data: self.data, rs: self.cs, cs: self.rs }
+    }
+
+    fn check(&self, who: &str, rows: usize, columns: usize) {
+        let last = rows.saturating_sub(1) * self.rs + columns.saturating_sub(1) * self.cs;
+        assert!(
+            rows == 0 || columns == 0 || last < self.data.len(),
+            "gemm: {who} reaches element {last} of {}",
+            self.data.len()
+        );
+    }
+}
+
+/// What happens to a finished element of C, in this order: plus the bias of its column, plus the residual, then the
+/// activation.
+#[derive(Clone, Copy, Debug)]
+pub struct Epilogue<'a, T> {
+    /// One value per column.
+    pub bias: Option<&'a [T]>,
+    /// A matrix of C's shape and its row stride.
+    pub residual: Option<(&'a [T], usize)>,
+    /// An elementwise function.
+    pub activation: Option<Unary>,
+}
+
+impl<T> Default for Epilogue<'_, T> {
+    fn default() -> Self {
+        Epilogue { bias: None, residual: None, activation: None }
+    }
+}
+
+/// Where B comes from.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<T> {
+    /// Rows and columns at strides.
+    Strided { ptr: *const T, rs: usize, cs: usize },
+    /// Panels of `nr` columns, each `k` rows of `nr` values.
+    Packed { ptr: *const T, nr: usize },
+}
+
+/// One product, as raw parts that were checked before.
+#[derive(Clone, Copy)]
+pub(crate) struct Product<'a, T> {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub a: *const T,
+    pub a_rs: usize,
+    pub a_cs: usize,
+    pub b: Source<T>,
+    pub c: *mut T,
+    pub ldc: usize,
+    pub accumulate: bool,
+    pub ep: Epilogue<'a, T>,
+}
+
+// SAFETY: tasks write disjoint tiles of C and only read the rest.
+unsafe impl<T: Send> Send for Product<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Product<'_, T> {}
+
+/// C[m, n] = A[m, k]·B[k, n], plus C if `accumulate`; C is row-major with `ldc` elements from row to row.
+#[allow(private_bounds)]
+pub fn gemm<T: Scalar>(
+    m: usize,
+    n: usize,
+    k: usize,
+    a: Mat<'_, T>,
+    b: Mat<'_, T>,
+    c: &mut [T],
+    ldc: usize,
+    accumulate: bool,
+    ep: Epilogue<'_, T>,
+) {
+    gemm_at(level(), m, n, k, a, b, c, ldc, accumulate, ep);
+}
+
+/// [`gemm`] at a given level.
+#[allow(private_bounds)]
+pub fn gemm_at<T: Scalar>(
+    l: Level,
+    m: usize,
+    n: usize,
+    k: usize,
+    a: Mat<'_, T>,
+    b: Mat<'_, T>,
+    c: &mut [T],
+    ldc: usize,
+    accumulate: bool,
+    ep: Epilogue<'_, T>,
+) {
+    a.check("A", m, k);
+    b.check("B", k, n);
+    check_c(m, n, c.len(), ldc, &ep);
+    let b = Source::Strided { ptr: b.data.as_ptr(), rs: b.rs, cs: b.cs };
+    let p = Product {
+        m,
+        n,
+        k,
+        a: a.data.as_ptr(),
+        a_rs: a.rs,
+        a_cs: a.cs,
+        b,
+        c: c.as_mut_ptr(),
+        ldc,
+        accumulate,
+        ep,
+    };
+    // SAFETY: all reaches were checked.
+    unsafe { run(l, &p, &[[0, 0, 0]]) }
+}
+
+/// C = A·B with B packed ahead by [`PackedB::new`].
+#[allow(private_bounds)]
+pub fn gemm_packed<T: Scalar>(
+    m: usize,
+    a: Mat<'_, T>,
+    b: &PackedB<T>,
+    c: &mut [T],
+    ldc: usize,
+    accumulate: bool,
+    ep: Epilogue<'_, T>,
+) {
+    let (n, k) = (b.n(), b.k());
+    a.check("A", m, k);
+    check_c(m, n, c.len(), ldc, &ep);
+    let source = Source::Packed { ptr: b.as_ptr(), nr: b.nr() };
+    let p = Product {
+        m,
+        n,
+        k,
+        a: a.data.as_ptr(),
+        a_rs: a.rs,
+        a_cs: a.cs,
+        b: source,
+        c: c.as_mut_ptr(),
+        ldc,
+        accumulate,
+        ep,
+    };
+    // SAFETY: all reaches were checked.
+    unsafe { run(b.level(), &p, &[[0, 0, 0]]) }
+}
+
+/// Several products of one shape: for every `[a, b, c]` of `offsets` (in elements) C at c = A at a · B at b. The C
+/// blocks must not overlap.
+#[allow(private_bounds)]
+pub fn gemm_batched<T: Scalar>(
+    m: usize,
+    n: usize,
+    k: usize,
+    a: Mat<'_, T>,
+    b: Mat<'_, T>,
+    c: &mut [T],
+    ldc: usize,
+    offsets: &[[usize; 3]],
+    ep: Epilogue<'_, T>,
+) {
+    let mut ends: Vec<usize> = Vec::with_capacity(offsets.len());
+    for &[oa, ob, oc] in offsets {
+        Mat { data: &a.data[oa.min(a.data.len())..], ..a }.check("A", m, k);
+        Mat { data: &b.data[ob.min(b.data.len())..], ..b }.check("B", k, n);
+        check_c(m, n, c.len().saturating_sub(oc), ldc, &ep);
+        ends.push(oc);
+    }
+    ends.sort_unstable();
+    let size = if m == 0 || n == 0 { 0 } else { (m - 1) * ldc + n };
+    assert!(ends.windows(2).all(|w| w[1] - w[0] >= size), "gemm_batched: the results overlap");
+    let source = Source::Strided { ptr: b.data.as_ptr(), rs: b.rs, cs: b.cs };
+    let p = Product {
+        m,
+        n,
+        k,
+        a: a.data.as_ptr(),
+        a_rs: a.rs,
+        a_cs: a.cs,
+        b: source,
+        c: c.as_mut_ptr(),
+        ldc,
+        accumulate: false,
+        ep,
+    };
+    // SAFETY: all reaches were checked for every offset, and the results are disjoint.
+    unsafe { run(level(), &p, offsets) }
+}
+
+fn check_c<T>(m: usize, n: usize, len: usize, ldc: usize, ep: &Epilogue<'_, T>) {
+    assert!(
+        m == 0 || n == 0 || (ldc >= n && (m - 1) * ldc + n <= len),
+        "gemm: C of {m}x{n} leaves its {len} elements"
+    );
+    assert!(ep.bias.is_none_or(|b| b.len() >= n), "gemm: the bias is shorter than {n} columns");
+    assert!(
+        ep.residual.is_none_or(|(r, ld)| m == 0 || (m - 1) * ld + n <= r.len()),
+        "gemm: the residual is smaller than C"
+    );
+}
+
+/// Runs the product once per offset triple.
+///
+/// # Safety
+/// Every element that the product names exists, for every offset; results are disjoint.
+unsafe fn run<T: Scalar>(l: Level, p: &Product<'_, T>, offsets: &[[usize; 3]]) {
+    if p.m == 0 || p.n == 0 || offsets.is_empty() {
+        return;
+    }
+    let plan = plan::Plan::new::<T>(l, p, offsets.len());
+    let splits = plan.k_chunks;
+    if splits == 1 {
+        par::run(plan.tasks() * offsets.len(), |i| {
+            let [oa, ob, oc] = offsets[i / plan.tasks()];
+            // SAFETY: tasks are disjoint tiles of disjoint results.
+            unsafe { task(l, &p.at(oa, ob, oc), &plan, i % plan.tasks()) };
+        });
+        return;
+    }
+    // Few tiles and a long sum: pieces of the sum go to buffers of their own, then are added in order.
+    let size = p.m * p.n;
+    let Ok(mut partial) = Buffer::scratch(splits * size * size_of::<T>()) else {
+        let whole = plan.whole();
+        for &[oa, ob, oc] in offsets {
+            // SAFETY: as above.
+            unsafe { task(l, &p.at(oa, ob, oc), &whole, 0) };
+        }
+        return;
+    };
+    let base = partial.bytes_mut().as_mut_ptr().cast::<T>() as usize;
+    for &[oa, ob, oc] in offsets {
+        // SAFETY: the offsets were checked.
+        let p = unsafe { p.at(oa, ob, oc) };
+        par::run(splits, |s| {
+            let (k0, k1) = plan.k_range(p.k, s);
+            let ptr = base as *mut T;
+            // SAFETY: chunk s owns its part of the buffer; k0..k1 lies inside K.
+            unsafe {
+                let part = Product {
+                    c: ptr.add(s * size),
+                    ldc: p.n,
+                    accumulate: false,
+                    ep: Epilogue::default(),
+                    ..p.k_slice(k0, k1)
+                };
+                task(l, &part, &plan.whole(), 0);
+            }
+        });
+        // SAFETY: every part was written above.
+        let parts = unsafe { std::slice::from_raw_parts(base as *const T, splits * size) };
+        for i in 0..p.m {
+            // SAFETY: row i of C.
+            let row = unsafe { std::slice::from_raw_parts_mut(p.c.add(i * p.ldc), p.n) };
+            for (j, c) in row.iter_mut().enumerate() {
+                let mut sum = if p.accumulate { *c } else { T::ZERO };
+                for s in 0..splits {
+                    sum = sum + parts[s * size + i * p.n + j];
+                }
+                if let Some(b) = p.ep.bias {
+                    sum = sum + b[j];
+                }
+                if let Some((r, ld)) = p.ep.residual {
+                    sum = sum + r[i * ld + j];
+                }
+                *c = sum;
+            }
+            if let Some(f) = p.ep.activation {
+                crate::map::unary_in_place(f, row);
+            }
+        }
+    }
+}
+
+impl<'a, T: Scalar> Product<'a, T> {
+    /// The product with its matrices shifted.
+    unsafe fn at(&self, oa: usize, ob: usize, oc: usize) -> Product<'a, T> {
+        // SAFETY: the caller checked the offsets.
+        unsafe {
+            let b = match self.b {
+                Source::Strided { ptr, rs, cs } => Source::Strided { ptr: ptr.add(ob), rs, cs },
+                packed => packed,
+            };
+            Product { a: self.a.add(oa), b, c: self.c.add(oc), ..*self }
+        }
+    }
+
+    /// The part of the sum over `k0..k1`.
+    unsafe fn k_slice(&self, k0: usize, k1: usize) -> Product<'a, T> {
+        // SAFETY: k0 < k1 <= k.
+        unsafe {
+            let b = match self.b {
+                Source::Strided { ptr, rs, cs } => Source::Strided { ptr: ptr.add(k0 * rs), rs, cs },
+                packed => packed,
+            };
+            Product { k: k1 - k0, a: self.a.add(k0 * self.a_cs), b, ..*self }
+        }
+    }
+}
+
+/// Computes one task of the plan.
+unsafe fn task<T: Scalar>(l: Level, p: &Product<'_, T>, plan: &plan::Plan, index: usize) {
+    let (rows, columns) = plan.range(p, index);
+    struct Run<'a, T> {
+        p: &'a Product<'a, T>,
+        plan: &'a plan::Plan,
+        rows: (usize, usize),
+        columns: (usize, usize),
+    }
+    impl<T: Scalar> Kernel for Run<'_, T> {
+        type Out = Result<(), AllocError>;
+        #[inline(always)]
+        fn run<S: Isa>(self) -> Self::Out {
+            // SAFETY: passed on from `task`.
+            unsafe { tiles::<T, S>(self.p, self.plan, self.rows, self.columns) }
+        }
+    }
+    if plan.dot {
+        // SAFETY: passed on.
+        unsafe { dot::run(l, p, rows, columns) };
+    } else if dispatch(l, Run { p, plan, rows, columns }).is_err() {
+        // Not even a panel's worth of memory: take the path that needs none.
+        // SAFETY: passed on.
+        unsafe { dot::run(l, p, rows, columns) };
+    }
+    if let Some(f) = p.ep.activation
+        && f != Unary::Relu
+    {
+        for i in rows.0..rows.1 {
+            // SAFETY: this task's part of row i.
+            let row = unsafe {
+                std::slice::from_raw_parts_mut(p.c.add(i * p.ldc + columns.0), columns.1 - columns.0)
+            };
+            crate::map::unary_in_place(f, row);
+        }
+    }
+}
+
+/// Walks the tiles of a task: blocks of K, panels of B, tiles of rows.
+#[inline(always)]
+unsafe fn tiles<T: Scalar, S: Isa>(
+    p: &Product<'_, T>,
+    plan: &plan::Plan,
+    (m0, m1): (usize, usize),
+    (n0, n1): (usize, usize),
+) -> Result<(), AllocError> {
+    let nr = 2 * <T::V<S> as Lanes>::N;
+    let kc = plan.kc.min(p.k.max(1));
+    let mr = micro::tile_rows::<T, S>();
+    let mut b_panel = Buffer::scratch(kc * nr * size_of::<T>())?;
+    let b_panel = b_panel.bytes_mut().as_mut_ptr().cast::<T>();
+    let a_tiles = (m1 - m0).div_ceil(mr);
+    let mut a_block = Buffer::scratch(if plan.pack_a { a_tiles * mr * kc * size_of::<T>() } else { 0 })?;
+    let a_block = a_block.bytes_mut().as_mut_ptr().cast::<T>();
+    let mut k0 = 0;
+    loop {
+        let k1 = (k0 + kc).min(p.k);
+        let (first, last) = (k0 == 0, k1 == p.k);
+        // SAFETY: the caller's promise covers every element that is named below.
+        unsafe {
+            if plan.pack_a {
+                for t in 0..a_tiles {
+                    let (i, rows) = (m0 + t * mr, mr.min(m1 - m0 - t * mr));
+                    pack::a_tile(
+                        p.a.add(i * p.a_rs + k0 * p.a_cs),
+                        p.a_rs,
+                        p.a_cs,
+                        rows,
+                        k1 - k0,
+                        mr,
+                        a_block.add(t * mr * kc),
+                    );
+                }
+            }
+            let mut j = n0;
+            while j < n1 {
+                let width = nr.min(n1 - j);
+                let (b, b_rs) = match p.b {
+                    Source::Packed { ptr, nr } => (ptr.add(j / nr * nr * p.k + k0 * nr), nr),
+                    Source::Strided { ptr, rs, cs: 1 } if !plan.pack_b && width == nr => {
+                        (ptr.add(k0 * rs + j), rs)
+                    }
+                    Source::Strided { ptr, rs, cs } => {
+                        pack::b_panel::<T, S>(ptr.add(k0 * rs + j * cs), rs, cs, width, k1 - k0, nr, b_panel);
+                        (b_panel.cast_const(), nr)
+                    }
+                };
+                let mut i = m0;
+                while i < m1 {
+                    let rows = mr.min(m1 - i);
+                    let (a, a_rs, a_cs) = if plan.pack_a {
+                        (a_block.add((i - m0) / mr * mr * kc).cast_const(), 1, mr)
+                    } else {
+                        (p.a.add(i * p.a_rs + k0 * p.a_cs), p.a_rs, p.a_cs)
+                    };
+                    let out = micro::Out {
+                        c: p.c.add(i * p.ldc + j),
+                        ldc: p.ldc,
+                        width,
+                        add: p.accumulate || !first,
+                        bias: p.ep.bias.filter(|_| last).map(|b| b.as_ptr().add(j)),
+                        residual: p
+                            .ep
+                            .residual
+                            .filter(|_| last)
+                            .map(|(r, ld)| (r.as_ptr().add(i * ld + j), ld)),
+                        relu: last && p.ep.activation == Some(Unary::Relu),
+                    };
+                    micro::tile::<T, S>(rows, k1 - k0, a, a_rs, a_cs, b, b_rs, &out);
+                    i += rows;
+                }
+                j += width;
+            }
+        }
+        k0 = k1;
+        if k0 >= p.k {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

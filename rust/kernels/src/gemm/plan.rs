@@ -1,0 +1,99 @@
+//! How a product is cut into tasks: a function of its shape and of the level, never of the number of threads.
+
+use super::{Product, Scalar, Source};
+use crate::isa::Level;
+
+/// Rows of K per block: a panel of B (kc·nr values) stays in the first-level cache.
+const KC: usize = 256;
+/// Rows of C per task: a block of A (rows·kc values) stays in the second-level cache.
+const ROWS: usize = 288;
+/// Columns of C per task.
+const COLUMNS: usize = 256;
+/// Work below which a task is not cut further, in floating-point operations: about 4 µs.
+const TASK: usize = 400_000;
+/// Enough tasks to keep many cores busy.
+const TASKS: usize = 32;
+/// Length of a piece of the sum where few tiles make it worth while to cut the sum.
+const K_CHUNK: usize = 1024;
+
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub kc: usize,
+    pub pack_a: bool,
+    pub pack_b: bool,
+    /// One dot product per element instead of tiles.
+    pub dot: bool,
+    pub k_chunks: usize,
+    rows: usize,
+    columns: usize,
+    m_tasks: usize,
+    n_tasks: usize,
+}
+
+impl Plan {
+    pub(crate) fn new<T: Scalar>(l: Level, p: &Product<'_, T>, batch: usize) -> Plan {
+        let (m, n, k) = (p.m, p.n, p.k);
+        let vector = if l == Level::Avx512 { 64 } else { 32 } / size_of::<T>();
+        let (mr, nr) = (if l == Level::Avx512 { 14 } else { 6 }, 2 * vector);
+        let flops = |rows: usize, columns: usize| 2 * rows * columns * k;
+        let dot = match p.b {
+            // A column of B that is contiguous, and too few rows of A to pay for a packed panel.
+            Source::Strided { rs: 1, cs, .. } => (n == 1 || (m <= 3 && cs != 1)) && p.a_cs == 1,
+            Source::Strided { .. } | Source::Packed { .. } => false,
+        };
+        let mut columns = COLUMNS.min(n.next_multiple_of(nr));
+        let mut rows = ROWS.min(m.next_multiple_of(mr));
+        let count = |rows: usize, columns: usize| m.div_ceil(rows) * n.div_ceil(columns) * batch;
+        // Cut columns first (each panel of B is then packed once), rows when no columns are left to cut.
+        while count(rows, columns) < TASKS && flops(rows, columns) > TASK && columns > nr {
+            columns = (columns / 2).next_multiple_of(nr);
+        }
+        while count(rows, columns) < TASKS && flops(rows, columns) > TASK && rows > mr {
+            rows = (rows / 2).next_multiple_of(mr);
+        }
+        let panels = columns / nr;
+        let strided_rows = p.a_rs * size_of::<T>();
+        let pack_a =
+            !dot && m > 1 && panels >= 2 && (p.a_cs != 1 || (strided_rows % 4096 == 0 && panels >= 8));
+        let pack_b = m > 2 * mr;
+        let tiles = count(rows, columns);
+        let k_chunks = if tiles * 2 <= 4 && k >= 2 * K_CHUNK && !matches!(p.b, Source::Packed { .. }) {
+            k.div_ceil(K_CHUNK).min(16)
+        } else {
+            1
+        };
+        Plan {
+            kc: KC,
+            pack_a,
+            pack_b,
+            dot,
+            k_chunks,
+            rows,
+            columns,
+            m_tasks: m.div_ceil(rows),
+            n_tasks: n.div_ceil(columns),
+        }
+    }
+
+    pub(crate) fn tasks(&self) -> usize {
+        self.m_tasks * self.n_tasks
+    }
+
+    /// The same plan with all of C as one task.
+    pub(crate) fn whole(&self) -> Plan {
+        Plan { rows: usize::MAX, columns: usize::MAX, m_tasks: 1, n_tasks: 1, k_chunks: 1, ..*self }
+    }
+
+    /// Rows and columns of a task. Tasks of one column block follow each other.
+    pub(crate) fn range<T>(&self, p: &Product<'_, T>, index: usize) -> ((usize, usize), (usize, usize)) {
+        let (i, j) = (index % self.m_tasks, index / self.m_tasks);
+        let end = |at: usize, size: usize, all: usize| at.saturating_add(size).min(all);
+        let (m0, n0) = (i.saturating_mul(self.rows), j.saturating_mul(self.columns));
+        ((m0, end(m0, self.rows, p.m)), (n0, end(n0, self.columns, p.n)))
+    }
+
+    /// Piece `s` of the sum.
+    pub(crate) fn k_range(&self, k: usize, s: usize) -> (usize, usize) {
+        (s * k / self.k_chunks, (s + 1) * k / self.k_chunks)
+    }
+}
