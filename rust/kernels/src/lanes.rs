@@ -245,7 +245,7 @@ pub(crate) fn constant<V: Lanes>(x: f64) -> V {
 
 /// `c[0] + c[1] x + c[2] x^2 + ...` by Horner's rule.
 #[inline(always)]
-fn polynomial<V: Lanes>(x: V, c: &[f64]) -> V {
+pub(crate) fn polynomial<V: Lanes>(x: V, c: &[f64]) -> V {
     let mut y = constant::<V>(c[c.len() - 1]);
     let mut i = c.len() - 1;
     while i > 0 {

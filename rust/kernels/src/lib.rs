@@ -15,6 +15,7 @@ pub mod map;
 pub mod norm;
 pub mod par;
 pub mod pooling;
+pub mod random;
 pub mod reduce;
 pub mod scan;
 mod shared;
