@@ -20,7 +20,15 @@ fn main() {
         (1600, 10, 128, true, false),
         (1, 64, 784, false, false),
     ];
-    println!("{:>6} {:>6} {:>6}  A  B   {:>9} {:>9} GFLOP/s on 1 and {} threads", "m", "n", "k", "", "", par::threads());
+    println!(
+        "{:>6} {:>6} {:>6}  A  B   {:>9} {:>9} GFLOP/s on 1 and {} threads",
+        "m",
+        "n",
+        "k",
+        "",
+        "",
+        par::threads()
+    );
     let all = par::threads();
     for (m, n, k, ta, tb) in shapes {
         let (a, b) = (vec![0.5f32; m * k], vec![0.25f32; k * n]);

@@ -21,3 +21,4 @@ pub mod scan;
 mod shared;
 pub mod softmax;
 pub mod sort;
+pub mod vm;

@@ -444,32 +444,30 @@ unsafe fn compare_loop<V: Lanes, F: Fn(V, V) -> V::Mask>(
 }
 
 /// `if self.truth { b } else { c }` and friends for floats in registers of the chain machine.
-struct TernaryKernel<T>(Ternary, [*const T; 3], *mut T, usize);
+struct TernaryKernel<T>(Ternary, [(*const T, usize); 3], *mut T, usize);
 
 impl<T: Real> Kernel for TernaryKernel<T> {
     type Out = ();
     #[inline(always)]
     fn run<S: Isa>(self) {
-        let TernaryKernel(op, [a, b, c], out, n) = self;
+        let TernaryKernel(op, x, out, n) = self;
+        let width = <T::V<S> as Lanes>::N;
         let mut i = 0;
         while i < n {
-            let m = (n - i).min(<T::V<S> as Lanes>::N);
+            let m = (n - i).min(width);
             // SAFETY: made by `ternary_raw` from its caller's promise; m values are left at least.
             unsafe {
-                let load = |p: *const T| {
-                    if m == <T::V<S> as Lanes>::N {
-                        <T::V<S> as Lanes>::load(p.add(i))
-                    } else {
-                        <T::V<S> as Lanes>::load_partial(p.add(i), m)
-                    }
-                };
-                let (a, b, c) = (load(a), load(b), load(c));
+                let [a, b, c] = x.map(|(p, stride)| match stride {
+                    0 => <T::V<S> as Lanes>::splat(*p),
+                    _ if m == width => <T::V<S> as Lanes>::load(p.add(i)),
+                    _ => <T::V<S> as Lanes>::load_partial(p.add(i), m),
+                });
                 let y = match op {
                     Ternary::Select => <T::V<S> as Lanes>::select(truth(a), b, c),
                     Ternary::Fma => a.fma(b, c),
                     Ternary::Clip => a.max_nan(b).min_nan(c),
                 };
-                if m == <T::V<S> as Lanes>::N { y.store(out.add(i)) } else { y.store_partial(out.add(i), m) }
+                if m == width { y.store(out.add(i)) } else { y.store_partial(out.add(i), m) }
             }
             i += m;
         }
@@ -477,8 +475,15 @@ impl<T: Real> Kernel for TernaryKernel<T> {
 }
 
 /// # Safety
-/// `n` values at every pointer; `out` the same as an input or disjoint.
-pub(crate) unsafe fn ternary_raw<T: Real>(l: Level, op: Ternary, x: [*const T; 3], out: *mut T, n: usize) {
+/// `n` values at every pointer of stride 1, one at those of stride 0; `out` the same as an input of stride 1 or
+/// disjoint.
+pub(crate) unsafe fn ternary_raw<T: Real>(
+    l: Level,
+    op: Ternary,
+    x: [(*const T, usize); 3],
+    out: *mut T,
+    n: usize,
+) {
     dispatch(l, TernaryKernel(op, x, out, n));
 }
 
@@ -1246,7 +1251,7 @@ pub fn ternary<T: Real + Number>(op: Ternary, a: &[T], b: &[T], c: &[T], out: &m
     ranges(n, GRAIN, |start, end| {
         // SAFETY: chunks are disjoint.
         let y = unsafe { out.part(start, end - start) };
-        let x = [a[start..end].as_ptr(), b[start..end].as_ptr(), c[start..end].as_ptr()];
+        let x = [a, b, c].map(|x| (x[start..end].as_ptr(), 1));
         // SAFETY: every slice has end - start values from start.
         unsafe { ternary_raw(level(), op, x, y.as_mut_ptr(), y.len()) }
     });

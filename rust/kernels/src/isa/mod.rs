@@ -10,6 +10,7 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
@@ -40,7 +41,24 @@ impl Level {
 }
 
 /// The best level this machine offers.
+#[inline]
 pub fn detect() -> Level {
+    // 0 until the processor has been asked, then the level plus one.
+    static FOUND: AtomicU8 = AtomicU8::new(0);
+    match FOUND.load(Ordering::Relaxed) {
+        1 => Level::Portable,
+        2 => Level::Avx2,
+        3 => Level::Avx512,
+        _ => {
+            let found = ask();
+            FOUND.store(found as u8 + 1, Ordering::Relaxed);
+            found
+        }
+    }
+}
+
+#[cold]
+fn ask() -> Level {
     #[cfg(target_arch = "x86_64")]
     {
         let avx2 = is_x86_feature_detected!("avx2")
