@@ -32,13 +32,22 @@ impl Op for Concatenate {
         let axis = shape::axis("concatenate", self.axis, rank)?;
         let mut out = first.shape.clone();
         for other in &x[1..] {
-            let fits = other.shape.rank() == rank && (0..rank).all(|i| i == axis || agree(out[i], other.shape[i]));
+            let fits =
+                other.shape.rank() == rank && (0..rank).all(|i| i == axis || agree(out[i], other.shape[i]));
             if !fits {
                 let shapes: Vec<String> = x.iter().map(|s| s.shape.to_string()).collect();
-                return Err(Error::value("concatenate", format!("inputs whose shapes differ on axis {} only", self.axis), shapes.join(", ")));
+                return Err(Error::value(
+                    "concatenate",
+                    format!("inputs whose shapes differ on axis {} only", self.axis),
+                    shapes.join(", "),
+                ));
             }
             for i in 0..rank {
-                out.0[i] = if i == axis { out[i].zip(other.shape[i]).map(|(a, b)| a + b) } else { out[i].or(other.shape[i]) };
+                out.0[i] = if i == axis {
+                    out[i].zip(other.shape[i]).map(|(a, b)| a + b)
+                } else {
+                    out[i].or(other.shape[i])
+                };
             }
         }
         Ok(Outputs::from_elem(Spec::new(out, first.dtype), 1))
@@ -52,7 +61,16 @@ impl Op for Concatenate {
             let n = v.shape()[axis];
             if !v.is_empty() {
                 let (from, to) = (v.layout, all.slice(axis, at, n, 1));
-                rkeras_kernels::copy::strided(v.bytes, v.dtype.size(), &from.shape, &from.strides, from.offset, y[0].bytes, &to.strides, to.offset);
+                rkeras_kernels::copy::strided(
+                    v.bytes,
+                    v.dtype.size(),
+                    &from.shape,
+                    &from.strides,
+                    from.offset,
+                    y[0].bytes,
+                    &to.strides,
+                    to.offset,
+                );
             }
             at += n;
         }
@@ -68,7 +86,9 @@ impl Op for Concatenate {
         let mut at = 0;
         let mut out = Vec::new();
         for (x, &needed) in cx.x.iter().zip(cx.needs) {
-            let n = x.shape()[axis].ok_or_else(|| Error::internal("concatenate", "unknown size in a gradient"))? as i64;
+            let n = x.shape()[axis]
+                .ok_or_else(|| Error::internal("concatenate", "unknown size in a gradient"))?
+                as i64;
             out.push(if needed { Some(slice::slice_axis(dy, axis, at, at + n)?) } else { None });
             at += n;
         }
@@ -76,7 +96,13 @@ impl Op for Concatenate {
     }
 
     fn traits(&self) -> Traits {
-        Traits { strided: true, promotes: true, vjp_ignores_inputs: true, vjp_ignores_outputs: true, ..Traits::default() }
+        Traits {
+            strided: true,
+            promotes: true,
+            vjp_ignores_inputs: true,
+            vjp_ignores_outputs: true,
+            ..Traits::default()
+        }
     }
 }
 
@@ -104,7 +130,11 @@ impl Op for Tile {
     fn infer(&self, x: &[Spec]) -> Result<Outputs<Spec>> {
         let rank = x[0].shape.rank();
         if self.repeats.len() != rank || self.repeats.iter().any(|&r| r < 0) {
-            return Err(Error::value("tile", format!("{rank} numbers of at least 0"), format!("repeats={:?}", self.repeats)));
+            return Err(Error::value(
+                "tile",
+                format!("{rank} numbers of at least 0"),
+                format!("repeats={:?}", self.repeats),
+            ));
         }
         let dims = x[0].shape.iter().zip(&self.repeats).map(|(d, &r)| d.map(|d| d * r as usize));
         Ok(Outputs::from_elem(Spec::new(Shape::new(dims), x[0].dtype), 1))
@@ -121,7 +151,14 @@ impl Op for Tile {
             shape.extend([self.repeats[i] as usize, from.shape[i]]);
             strides.extend([0, from.strides[i]]);
         }
-        rkeras_kernels::copy::to_contiguous(x[0].bytes, x[0].dtype.size(), &shape, &strides, from.offset, y[0].bytes);
+        rkeras_kernels::copy::to_contiguous(
+            x[0].bytes,
+            x[0].dtype.size(),
+            &shape,
+            &strides,
+            from.offset,
+            y[0].bytes,
+        );
     }
 
     fn grad(&self) -> Grad {
@@ -129,7 +166,8 @@ impl Op for Tile {
     }
 
     fn vjp(&self, cx: &Vjp<'_>) -> Result<Vec<Option<Value>>> {
-        let sizes = cx.x[0].shape().dims().ok_or_else(|| Error::internal("tile", "unknown size in a gradient"))?;
+        let sizes =
+            cx.x[0].shape().dims().ok_or_else(|| Error::internal("tile", "unknown size in a gradient"))?;
         let split: Vec<i64> = sizes.iter().zip(&self.repeats).flat_map(|(&n, &r)| [r, n as i64]).collect();
         let axes = (0..sizes.len()).map(|i| 2 * i as i64).collect();
         Ok(vec![Some(reduce::sum(&reshape::reshape(&cx.dy(0)?, &split)?, Some(axes), false)?)])
@@ -148,8 +186,14 @@ pub fn ops() -> Vec<OpDef> {
             make: |a| Ok(Arc::new(Concatenate { axis: a.opt_int("axis")?.unwrap_or(-1) })),
             samples: || {
                 vec![
-                    Sample::new(Concatenate { axis: 1 }, vec![Draw::float(&[2, 3]), Draw::float(&[2, 1]), Draw::float(&[2, 4])]),
-                    Sample::new(Concatenate { axis: -3 }, vec![Draw::float(&[2, 3, 2]), Draw::float(&[1, 3, 2])]),
+                    Sample::new(
+                        Concatenate { axis: 1 },
+                        vec![Draw::float(&[2, 3]), Draw::float(&[2, 1]), Draw::float(&[2, 4])],
+                    ),
+                    Sample::new(
+                        Concatenate { axis: -3 },
+                        vec![Draw::float(&[2, 3, 2]), Draw::float(&[1, 3, 2])],
+                    ),
                 ]
             },
         },

@@ -74,9 +74,28 @@ macro_rules! unary_functions {
     )*};
 }
 unary_functions!(
-    negative = Neg, absolute = Abs, sign = Sign, square = Square, sqrt = Sqrt, rsqrt = Rsqrt, reciprocal = Reciprocal,
-    exp = Exp, log = Log, log1p = Log1p, sin = Sin, cos = Cos, sinh = Sinh, cosh = Cosh, tanh = Tanh, erf = Erf,
-    sigmoid = Sigmoid, softplus = Softplus, relu = Relu, floor = Floor, digamma = Digamma, logical_not = Not,
+    negative = Neg,
+    absolute = Abs,
+    sign = Sign,
+    square = Square,
+    sqrt = Sqrt,
+    rsqrt = Rsqrt,
+    reciprocal = Reciprocal,
+    exp = Exp,
+    log = Log,
+    log1p = Log1p,
+    sin = Sin,
+    cos = Cos,
+    sinh = Sinh,
+    cosh = Cosh,
+    tanh = Tanh,
+    erf = Erf,
+    sigmoid = Sigmoid,
+    softplus = Softplus,
+    relu = Relu,
+    floor = Floor,
+    digamma = Digamma,
+    logical_not = Not,
 );
 
 macro_rules! binary_functions {
@@ -88,9 +107,25 @@ macro_rules! binary_functions {
     )*};
 }
 binary_functions!(
-    add = Add, subtract = Sub, multiply = Mul, divide = Div, floor_divide = FloorDiv, power = Pow, minimum = Min,
-    maximum = Max, equal = Eq, not_equal = Ne, less = Lt, less_equal = Le, greater = Gt, greater_equal = Ge,
-    logical_and = And, logical_or = Or, relu_grad = ReluGrad, tanh_grad = TanhGrad, sigmoid_grad = SigmoidGrad,
+    add = Add,
+    subtract = Sub,
+    multiply = Mul,
+    divide = Div,
+    floor_divide = FloorDiv,
+    power = Pow,
+    minimum = Min,
+    maximum = Max,
+    equal = Eq,
+    not_equal = Ne,
+    less = Lt,
+    less_equal = Le,
+    greater = Gt,
+    greater_equal = Ge,
+    logical_and = And,
+    logical_or = Or,
+    relu_grad = ReluGrad,
+    tanh_grad = TanhGrad,
+    sigmoid_grad = SigmoidGrad,
 );
 
 /// `a` where `condition`, else `b`.
@@ -202,7 +237,9 @@ impl Op for UnaryOp {
             Sigmoid => sigmoid_grad(dy, y)?,
             Softplus => multiply(dy, &sigmoid(x)?)?,
             Relu => relu_grad(dy, y)?,
-            Sign | Floor | Ceil | Round | Trunc | IsNan | IsInf | IsFinite | Not | BitNot | Digamma => return Ok(vec![None]),
+            Sign | Floor | Ceil | Round | Trunc | IsNan | IsInf | IsFinite | Not | BitNot | Digamma => {
+                return Ok(vec![None]);
+            }
         };
         Ok(vec![Some(dx)])
     }
@@ -266,7 +303,8 @@ impl Op for BinaryOp {
                 let (mut ca, mut cb) = (Vec::new(), Vec::new());
                 let (a, sa) = operand::<$t>(&x[0], out.shape, &mut ca);
                 let (b, sb) = operand::<$t>(&x[1], out.shape, &mut cb);
-                let compare = if x[0].dtype == DType::Bool { on_bool(self.0).unwrap_or(self.0) } else { self.0 };
+                let compare =
+                    if x[0].dtype == DType::Bool { on_bool(self.0).unwrap_or(self.0) } else { self.0 };
                 if is_comparison(compare) {
                     map::compare(compare, out.shape, a, &sa, b, &sb, out.bytes)
                 } else {
@@ -325,10 +363,9 @@ impl Op for BinaryOp {
             Max => [if_a(&|| masked(greater_equal(a, b)?))?, if_b(&|| masked(less(a, b)?))?],
             Min => [if_a(&|| masked(less_equal(a, b)?))?, if_b(&|| masked(greater(a, b)?))?],
             ReluGrad => [if_a(&|| relu_grad(dy, b))?, None],
-            TanhGrad => [
-                if_a(&|| tanh_grad(dy, b))?,
-                if_b(&|| multiply(&multiply(dy, a)?, &scale(b, -2.0)?))?,
-            ],
+            TanhGrad => {
+                [if_a(&|| tanh_grad(dy, b))?, if_b(&|| multiply(&multiply(dy, a)?, &scale(b, -2.0)?))?]
+            }
             SigmoidGrad => [
                 if_a(&|| sigmoid_grad(dy, b))?,
                 if_b(&|| multiply(&multiply(dy, a)?, &add_scalar(&scale(b, -2.0)?, 1.0)?))?,
@@ -358,7 +395,11 @@ impl Op for BinaryOp {
 }
 
 /// An input as the drivers want it: elements and strides that broadcast it to `shape`.
-fn operand<'a, T: Element + Number>(x: &View<'a>, shape: &[usize], copy: &'a mut Vec<T>) -> (&'a [T], SmallVec<[usize; 6]>) {
+fn operand<'a, T: Element + Number>(
+    x: &View<'a>,
+    shape: &[usize],
+    copy: &'a mut Vec<T>,
+) -> (&'a [T], SmallVec<[usize; 6]>) {
     let layout = x.layout.broadcast(shape).expect("infer broadcast the shapes");
     if layout.strides.iter().all(|&s| s >= 0) {
         return (x.from_offset(), layout.strides.iter().map(|&s| s as usize).collect());
@@ -503,7 +544,10 @@ pub fn ops() -> Vec<OpDef> {
 fn unary_samples(op: Unary) -> Vec<Sample> {
     let (lo, hi) = domain(op);
     if op == Unary::BitNot {
-        return vec![Sample::new(UnaryOp(op), vec![Draw::Int(vec![5], -9, 9)]), Sample::new(UnaryOp(op), vec![Draw::Bool(vec![5])])];
+        return vec![
+            Sample::new(UnaryOp(op), vec![Draw::Int(vec![5], -9, 9)]),
+            Sample::new(UnaryOp(op), vec![Draw::Bool(vec![5])]),
+        ];
     }
     let shapes: [&[usize]; 3] = [&[], &[3, 7], &[33]];
     shapes.iter().map(|s| Sample::new(UnaryOp(op), vec![Draw::Float(s.to_vec(), lo, hi)])).collect()
@@ -511,7 +555,8 @@ fn unary_samples(op: Unary) -> Vec<Sample> {
 
 fn binary_samples(op: Binary) -> Vec<Sample> {
     use Binary::*;
-    let pairs: [(&[usize], &[usize]); 4] = [(&[3, 5], &[3, 5]), (&[2, 1, 4], &[3, 1]), (&[7], &[]), (&[], &[2, 2])];
+    let pairs: [(&[usize], &[usize]); 4] =
+        [(&[3, 5], &[3, 5]), (&[2, 1, 4], &[3, 1]), (&[7], &[]), (&[], &[2, 2])];
     let draw = |s: &[usize], first: bool| match op {
         BitAnd | BitOr | BitXor => Draw::Int(s.to_vec(), 0, 9),
         Shl | Shr => Draw::Int(s.to_vec(), 0, 4),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use half::{bf16, f16};
 use rkeras_kernels::gemm::{self, Epilogue, Mat, Scalar};
 use rkeras_kernels::map::Unary;
 use smallvec::SmallVec;
@@ -51,7 +50,18 @@ impl Op for MatMul {
 
     fn infer(&self, x: &[Spec]) -> Result<Outputs<Spec>> {
         let (a, b) = (&x[0].shape, &x[1].shape);
-        let bad = || Error::value("matmul", "inputs of shapes (..., m, k) and (..., k, n)", format!("{} and {}{}", a, b, if self.transpose_a || self.transpose_b { " (transposed as asked)" } else { "" }));
+        let bad = || {
+            Error::value(
+                "matmul",
+                "inputs of shapes (..., m, k) and (..., k, n)",
+                format!(
+                    "{} and {}{}",
+                    a,
+                    b,
+                    if self.transpose_a || self.transpose_b { " (transposed as asked)" } else { "" }
+                ),
+            )
+        };
         if a.rank() < 2 || b.rank() < 2 {
             return Err(bad());
         }
@@ -96,9 +106,13 @@ impl Op for MatMul {
         let db = match (cx.needs[1], tb) {
             (false, _) => None,
             // A batch of activations times one matrix: all rows at once instead of a product per sample.
-            (_, false) if !ta && b.rank() == 2 && a.rank() > 2 => Some(matmul(&rows_of(a)?, &rows_of(dy)?, true, false)?),
+            (_, false) if !ta && b.rank() == 2 && a.rank() > 2 => {
+                Some(matmul(&rows_of(a)?, &rows_of(dy)?, true, false)?)
+            }
             (_, false) => Some(matmul(a, dy, !ta, false)?),
-            (_, true) if !ta && b.rank() == 2 && a.rank() > 2 => Some(matmul(&rows_of(dy)?, &rows_of(a)?, true, false)?),
+            (_, true) if !ta && b.rank() == 2 && a.rank() > 2 => {
+                Some(matmul(&rows_of(dy)?, &rows_of(a)?, true, false)?)
+            }
             (_, true) => Some(matmul(dy, a, true, ta)?),
         };
         if self.bias || self.activation.is_some() {
@@ -174,7 +188,11 @@ fn batch_of(layout: &crate::layout::Layout, lead: &[usize], transpose: bool) -> 
 }
 
 /// The operand as elements with strides that products can use; copied where a stride is negative.
-fn operand<'a, T: Element>(x: &View<'a>, copy: &'a mut Vec<T>, layout: &mut crate::layout::Layout) -> &'a [T] {
+fn operand<'a, T: Element>(
+    x: &View<'a>,
+    copy: &'a mut Vec<T>,
+    layout: &mut crate::layout::Layout,
+) -> &'a [T] {
     if x.layout.strides.iter().all(|&s| s >= 0) {
         *layout = crate::layout::Layout { offset: 0, ..x.layout.clone() };
         return x.from_offset();
@@ -209,8 +227,13 @@ impl MatMul {
             // One B for the whole batch: the rows of all samples are one tall matrix.
             gemm::gemm(m * ba.offsets.len(), n, k, ma, mb, out, n, false, ep);
         } else {
-            let offsets: Vec<[usize; 3]> =
-                ba.offsets.iter().zip(&bb.offsets).enumerate().map(|(i, (&oa, &ob))| [oa, ob, i * m * n]).collect();
+            let offsets: Vec<[usize; 3]> = ba
+                .offsets
+                .iter()
+                .zip(&bb.offsets)
+                .enumerate()
+                .map(|(i, (&oa, &ob))| [oa, ob, i * m * n])
+                .collect();
             gemm::gemm_batched(m, n, k, ma, mb, out, n, &offsets, ep);
         }
     }
@@ -224,10 +247,17 @@ impl MatMul {
             let mut half = vec![0u16; v.len()];
             v.copy_to(bytemuck::cast_slice_mut(&mut half));
             let bytes = t.bytes_mut().expect("a new tensor is not shared");
-            rkeras_kernels::convert::convert_bytes(kind(v.dtype), bytemuck::cast_slice(&half), DType32, bytes);
+            rkeras_kernels::convert::convert_bytes(
+                kind(v.dtype),
+                bytemuck::cast_slice(&half),
+                DType32,
+                bytes,
+            );
             tensors.push(t);
         }
-        let Ok(mut out) = crate::tensor::Tensor::scratch(y.shape, DType::F32) else { return faults.set(Fault::Memory) };
+        let Ok(mut out) = crate::tensor::Tensor::scratch(y.shape, DType::F32) else {
+            return faults.set(Fault::Memory);
+        };
         let views: SmallVec<[View<'_>; 3]> = tensors.iter().map(|t| t.view()).collect();
         let bytes = out.bytes_mut().expect("a new tensor is not shared");
         self.floats::<f32>(&views, &mut ViewMut { dtype: DType::F32, shape: y.shape, bytes });
@@ -282,7 +312,11 @@ pub fn ops() -> Vec<OpDef> {
             let activation = match a.opt_str("activation")? {
                 None => None,
                 Some(name) => Some(Unary::from_name(&name).ok_or_else(|| {
-                    Error::value("matmul", "the name of an elementwise function", format!("activation={name:?}"))
+                    Error::value(
+                        "matmul",
+                        "the name of an elementwise function",
+                        format!("activation={name:?}"),
+                    )
                 })?),
             };
             Ok(Arc::new(MatMul {

@@ -6,12 +6,31 @@ use std::sync::OnceLock;
 use crate::op::OpDef;
 
 pub mod cast;
+pub mod concat;
 pub mod elementwise;
+pub mod gather;
+pub mod matmul;
+pub mod random;
 pub mod reduce;
 pub mod reshape;
+pub mod slice;
+pub mod softmax;
+pub mod sort;
 
 /// The families.
-const FAMILIES: &[fn() -> Vec<OpDef>] = &[cast::ops, elementwise::ops, reduce::ops, reshape::ops];
+const FAMILIES: &[fn() -> Vec<OpDef>] = &[
+    cast::ops,
+    concat::ops,
+    elementwise::ops,
+    gather::ops,
+    matmul::ops,
+    random::ops,
+    reduce::ops,
+    reshape::ops,
+    slice::ops,
+    softmax::ops,
+    sort::ops,
+];
 
 /// Every op by name.
 pub fn registry() -> &'static BTreeMap<&'static str, OpDef> {

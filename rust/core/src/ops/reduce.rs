@@ -65,8 +65,11 @@ impl Axes {
             y.clone()
         } else {
             let dims = x.shape();
-            let kept: Vec<i64> =
-                dims.iter().enumerate().map(|(i, d)| if reduced.contains(&i) { 1 } else { d.map_or(-1, |d| d as i64) }).collect();
+            let kept: Vec<i64> = dims
+                .iter()
+                .enumerate()
+                .map(|(i, d)| if reduced.contains(&i) { 1 } else { d.map_or(-1, |d| d as i64) })
+                .collect();
             reshape::reshape(y, &kept)?
         };
         reshape::broadcast_like(&y, x)
@@ -132,7 +135,11 @@ impl Op for ReduceOp {
         if matches!(self.op, Reduce::Max | Reduce::Min) {
             let reduced = self.axes.resolve(who, x[0].shape.rank())?;
             if reduced.iter().any(|&i| x[0].shape[i] == Some(0)) {
-                return Err(Error::value(who, "at least one element to choose from", format!("shape {}", x[0].shape)));
+                return Err(Error::value(
+                    who,
+                    "at least one element to choose from",
+                    format!("shape {}", x[0].shape),
+                ));
             }
         }
         // Narrow integers would overflow in a sum; Keras answers in 32 bits.
@@ -156,9 +163,19 @@ impl Op for ReduceOp {
                     let wide = y[0].dtype;
                     let mut cast = vec![0u32; data.len()];
                     let bytes = bytemuck::cast_slice_mut(&mut cast);
-                    rkeras_kernels::convert::convert_bytes(kind(x[0].dtype), bytemuck::cast_slice(data), kind(wide), bytes);
+                    rkeras_kernels::convert::convert_bytes(
+                        kind(x[0].dtype),
+                        bytemuck::cast_slice(data),
+                        kind(wide),
+                        bytes,
+                    );
                     if wide == DType::I32 {
-                        kernel::reduce(self.op, bytemuck::cast_slice::<u32, i32>(&cast), dims, y[0].slice::<i32>());
+                        kernel::reduce(
+                            self.op,
+                            bytemuck::cast_slice::<u32, i32>(&cast),
+                            dims,
+                            y[0].slice::<i32>(),
+                        );
                     } else {
                         kernel::reduce(self.op, &cast, dims, y[0].slice::<u32>());
                     }
@@ -189,7 +206,9 @@ impl Op for ReduceOp {
                 ew::multiply(&mask, &spread(&ew::divide(dy, &count)?)?)?
             }
             Reduce::LogSumExp => ew::multiply(&spread(dy)?, &ew::exp(&ew::subtract(x, &spread(y)?)?)?)?,
-            Reduce::Prod => ew::multiply(&spread(dy)?, &product_of_others(x, &self.axes.resolve(who, x.rank())?)?)?,
+            Reduce::Prod => {
+                ew::multiply(&spread(dy)?, &product_of_others(x, &self.axes.resolve(who, x.rank())?)?)?
+            }
         };
         Ok(vec![Some(dx)])
     }
@@ -209,7 +228,8 @@ impl Op for ReduceOp {
 /// right, so that zeros do no harm.
 fn product_of_others(x: &Value, reduced: &[usize]) -> Result<Value> {
     let rank = x.rank();
-    let order: Vec<i64> = (0..rank).filter(|i| !reduced.contains(i)).chain(reduced.iter().copied()).map(|i| i as i64).collect();
+    let order: Vec<i64> =
+        (0..rank).filter(|i| !reduced.contains(i)).chain(reduced.iter().copied()).map(|i| i as i64).collect();
     let mut back = vec![0i64; rank];
     for (i, &o) in order.iter().enumerate() {
         back[o as usize] = i as i64;
@@ -300,13 +320,20 @@ impl Op for Arg {
     }
 
     fn attrs(&self) -> Attrs {
-        Attrs(vec![("axis", self.axis.map_or(Attr::None, Attr::Int)), ("keepdims", Attr::Bool(self.keepdims))])
+        Attrs(vec![
+            ("axis", self.axis.map_or(Attr::None, Attr::Int)),
+            ("keepdims", Attr::Bool(self.keepdims)),
+        ])
     }
 
     fn infer(&self, x: &[Spec]) -> Result<Outputs<Spec>> {
         let (who, axes) = (self.name(), self.axes());
         if axes.resolve(who, x[0].shape.rank())?.iter().any(|&i| x[0].shape[i] == Some(0)) {
-            return Err(Error::value(who, "at least one element to choose from", format!("shape {}", x[0].shape)));
+            return Err(Error::value(
+                who,
+                "at least one element to choose from",
+                format!("shape {}", x[0].shape),
+            ));
         }
         Ok(Outputs::from_elem(Spec::new(axes.output(who, &x[0].shape)?, DType::I32), 1))
     }
@@ -318,7 +345,11 @@ impl Op for Arg {
         macro_rules! run {
             ($t:ty) => {{
                 let (data, dims) = group::<$t>(&x[0], &reduced, &mut copy);
-                if self.min { kernel::argmin(data, dims, &mut found) } else { kernel::argmax(data, dims, &mut found) }
+                if self.min {
+                    kernel::argmin(data, dims, &mut found)
+                } else {
+                    kernel::argmax(data, dims, &mut found)
+                }
             }};
         }
         with_element!(x[0].dtype, run);
@@ -419,9 +450,13 @@ pub fn sum_to_shape(x: &Value, shape: &Shape) -> Result<Value> {
     if &from == shape {
         return Ok(x.clone());
     }
-    let lead = from.rank().checked_sub(shape.rank()).ok_or_else(|| Error::internal("sum_to_shape", format!("{from} to {shape}")))?;
+    let lead = from
+        .rank()
+        .checked_sub(shape.rank())
+        .ok_or_else(|| Error::internal("sum_to_shape", format!("{from} to {shape}")))?;
     let repeated = |i: usize, d: Dim| i < lead || (shape[i - lead] == Some(1) && d != Some(1));
-    let axes: Vec<i64> = from.iter().enumerate().filter(|&(i, &d)| repeated(i, d)).map(|(i, _)| i as i64).collect();
+    let axes: Vec<i64> =
+        from.iter().enumerate().filter(|&(i, &d)| repeated(i, d)).map(|(i, _)| i as i64).collect();
     let summed = if axes.is_empty() { x.clone() } else { sum(x, Some(axes), true)? };
     let sizes: Vec<i64> = shape.iter().map(|d| d.map_or(-1, |d| d as i64)).collect();
     if summed.shape() == *shape { Ok(summed) } else { reshape::reshape(&summed, &sizes) }
@@ -451,7 +486,11 @@ pub fn ops() -> Vec<OpDef> {
         samples: || axes_samples(|axes| Arc::new(Truth { all: true, axes })),
     });
     fn arg(a: &mut AttrReader, min: bool) -> Result<Arc<dyn Op>> {
-        Ok(Arc::new(Arg { min, axis: a.opt_int("axis")?, keepdims: a.opt_bool("keepdims")?.unwrap_or(false) }))
+        Ok(Arc::new(Arg {
+            min,
+            axis: a.opt_int("axis")?,
+            keepdims: a.opt_bool("keepdims")?.unwrap_or(false),
+        }))
     }
     fn arg_samples(min: bool) -> Vec<Sample> {
         vec![
@@ -462,7 +501,11 @@ pub fn ops() -> Vec<OpDef> {
     all.push(OpDef { name: "argmax", make: |a| arg(a, false), samples: || arg_samples(false) });
     all.push(OpDef { name: "argmin", make: |a| arg(a, true), samples: || arg_samples(true) });
     fn cum(a: &mut AttrReader, op: Scan) -> Result<Arc<dyn Op>> {
-        Ok(Arc::new(Cumulative { op, axis: a.int("axis")?, reverse: a.opt_bool("reverse")?.unwrap_or(false) }))
+        Ok(Arc::new(Cumulative {
+            op,
+            axis: a.int("axis")?,
+            reverse: a.opt_bool("reverse")?.unwrap_or(false),
+        }))
     }
     fn cum_samples(op: Scan) -> Vec<Sample> {
         vec![

@@ -105,7 +105,11 @@ impl Transpose {
         let mut seen: SmallVec<[usize; 6]> = order.clone();
         seen.sort_unstable();
         if seen.iter().copied().ne(0..rank) {
-            return Err(Error::value("transpose", format!("every axis of rank {rank} once"), format!("axes={:?}", self.axes)));
+            return Err(Error::value(
+                "transpose",
+                format!("every axis of rank {rank} once"),
+                format!("axes={:?}", self.axes),
+            ));
         }
         Ok(order)
     }
@@ -183,7 +187,13 @@ impl Op for BroadcastTo {
 
     fn infer(&self, x: &[Spec]) -> Result<Outputs<Spec>> {
         let from = &x[0].shape;
-        let bad = || Error::value("broadcast_to", format!("a shape that {from} broadcasts to"), format!("shape={:?}", self.shape));
+        let bad = || {
+            Error::value(
+                "broadcast_to",
+                format!("a shape that {from} broadcasts to"),
+                format!("shape={:?}", self.shape),
+            )
+        };
         let lead = self.shape.len().checked_sub(from.rank()).ok_or_else(bad)?;
         let mut out = Shape::default();
         for (i, &d) in self.shape.iter().enumerate() {

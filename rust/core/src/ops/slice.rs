@@ -59,7 +59,11 @@ impl Op for Slice {
     fn infer(&self, x: &[Spec]) -> Result<Outputs<Spec>> {
         let rank = x[0].shape.rank();
         if [self.start.len(), self.stop.len(), self.step.len()] != [rank; 3] {
-            return Err(Error::value("slice", format!("start, stop and step for {rank} axes"), format!("{:?}, {:?}, {:?}", self.start, self.stop, self.step)));
+            return Err(Error::value(
+                "slice",
+                format!("start, stop and step for {rank} axes"),
+                format!("{:?}, {:?}, {:?}", self.start, self.stop, self.step),
+            ));
         }
         if self.step.contains(&0) {
             return Err(Error::value("slice", "steps other than zero", format!("step={:?}", self.step)));
@@ -126,9 +130,14 @@ impl Op for SliceUpdate {
 
     fn infer(&self, x: &[Spec]) -> Result<Outputs<Spec>> {
         let window = self.window.infer(&x[..1])?.swap_remove(0);
-        let fits = window.shape.rank() == x[1].shape.rank() && window.shape.iter().zip(x[1].shape.iter()).all(|(&a, &b)| shape::agree(a, b));
+        let fits = window.shape.rank() == x[1].shape.rank()
+            && window.shape.iter().zip(x[1].shape.iter()).all(|(&a, &b)| shape::agree(a, b));
         if !fits {
-            return Err(Error::value("slice_update", format!("updates of shape {}", window.shape), format!("{}", x[1].shape)));
+            return Err(Error::value(
+                "slice_update",
+                format!("updates of shape {}", window.shape),
+                format!("{}", x[1].shape),
+            ));
         }
         Ok(Outputs::from_elem(x[0].clone(), 1))
     }
@@ -141,7 +150,14 @@ impl Op for SliceUpdate {
         let to = self.window.view(&Layout::contiguous(y[0].shape), &[]).expect("slices are views");
         let from = x[1].layout;
         rkeras_kernels::copy::strided(
-            x[1].bytes, x[1].dtype.size(), &from.shape, &from.strides, from.offset, y[0].bytes, &to.strides, to.offset,
+            x[1].bytes,
+            x[1].dtype.size(),
+            &from.shape,
+            &from.strides,
+            from.offset,
+            y[0].bytes,
+            &to.strides,
+            to.offset,
         );
     }
 
@@ -153,7 +169,10 @@ impl Op for SliceUpdate {
         let dy = &cx.dy(0)?;
         let part = push1(self.window.clone(), std::slice::from_ref(dy))?;
         let kept = if cx.needs[0] {
-            Some(push1(SliceUpdate { window: self.window.clone() }, &[dy.clone(), Value::zeros_like(&part)?])?)
+            Some(push1(
+                SliceUpdate { window: self.window.clone() },
+                &[dy.clone(), Value::zeros_like(&part)?],
+            )?)
         } else {
             None
         };
@@ -161,7 +180,13 @@ impl Op for SliceUpdate {
     }
 
     fn traits(&self) -> Traits {
-        Traits { strided: true, promotes: true, vjp_ignores_inputs: true, vjp_ignores_outputs: true, ..Traits::default() }
+        Traits {
+            strided: true,
+            promotes: true,
+            vjp_ignores_inputs: true,
+            vjp_ignores_outputs: true,
+            ..Traits::default()
+        }
     }
 }
 
@@ -235,8 +260,15 @@ impl Op for Pad {
 
     fn infer(&self, x: &[Spec]) -> Result<Outputs<Spec>> {
         let rank = x[0].shape.rank();
-        if self.before.len() != rank || self.after.len() != rank || self.before.iter().chain(&self.after).any(|&w| w < 0) {
-            return Err(Error::value("pad", format!("two widths of at least 0 for each of {rank} axes"), format!("{:?}, {:?}", self.before, self.after)));
+        if self.before.len() != rank
+            || self.after.len() != rank
+            || self.before.iter().chain(&self.after).any(|&w| w < 0)
+        {
+            return Err(Error::value(
+                "pad",
+                format!("two widths of at least 0 for each of {rank} axes"),
+                format!("{:?}, {:?}", self.before, self.after),
+            ));
         }
         let mut out = Shape::default();
         for (i, &d) in x[0].shape.iter().enumerate() {
@@ -247,7 +279,11 @@ impl Op for Pad {
                 PadMode::Symmetric => d,
             });
             if most.is_some_and(|m| b > m || a > m) {
-                return Err(Error::value("pad", format!("mirrored padding of at most {} on axis {i}", most.unwrap_or(0)), format!("({b}, {a})")));
+                return Err(Error::value(
+                    "pad",
+                    format!("mirrored padding of at most {} on axis {i}", most.unwrap_or(0)),
+                    format!("({b}, {a})"),
+                ));
             }
             out.0.push(d.map(|d| d + b + a));
         }
@@ -267,7 +303,16 @@ impl Op for Pad {
         }
         if !x[0].is_empty() {
             let from = x[0].layout;
-            rkeras_kernels::copy::strided(x[0].bytes, size, &from.shape, &from.strides, from.offset, y[0].bytes, &inner.strides, inner.offset);
+            rkeras_kernels::copy::strided(
+                x[0].bytes,
+                size,
+                &from.shape,
+                &from.strides,
+                from.offset,
+                y[0].bytes,
+                &inner.strides,
+                inner.offset,
+            );
         }
         if self.mode == PadMode::Constant || y[0].is_empty() {
             return;
@@ -286,8 +331,22 @@ impl Op for Pad {
                 }
                 let (to, from) = (wide.slice(i, to, len, 1), wide.slice(i, from, len, -1));
                 let mut part = vec![0u8; from.len() * size];
-                rkeras_kernels::copy::to_contiguous(y[0].bytes, size, &from.shape, &from.strides, from.offset, &mut part);
-                rkeras_kernels::copy::from_contiguous(&part, size, &to.shape, y[0].bytes, &to.strides, to.offset);
+                rkeras_kernels::copy::to_contiguous(
+                    y[0].bytes,
+                    size,
+                    &from.shape,
+                    &from.strides,
+                    from.offset,
+                    &mut part,
+                );
+                rkeras_kernels::copy::from_contiguous(
+                    &part,
+                    size,
+                    &to.shape,
+                    y[0].bytes,
+                    &to.strides,
+                    to.offset,
+                );
             };
             mirror(0, 2 * before - 1 + off, before);
             mirror(before + n, before + n - 1 - off, after);
@@ -307,14 +366,20 @@ impl Op for Pad {
         // Fold the mirrored parts back, axis by axis, in the reverse of the order in which they were made.
         let mut dy = dy;
         for i in (0..self.before.len()).rev() {
-            let n = cx.x[0].shape()[i].ok_or_else(|| Error::internal("pad", "unknown size in a gradient"))? as i64;
+            let n = cx.x[0].shape()[i].ok_or_else(|| Error::internal("pad", "unknown size in a gradient"))?
+                as i64;
             let (before, after) = (self.before[i], self.after[i]);
             let off = i64::from(self.mode == PadMode::Reflect);
             let mut middle = slice_axis(&dy, i, before, before + n)?;
             for (from, len, at) in [(0, before, off), (before + n, after, n - after - off)] {
                 if len > 0 {
                     let part = flip(&slice_axis(&dy, i, from, from + len)?, &[i])?;
-                    let mut widths = Pad { before: vec![0; self.before.len()], after: vec![0; self.before.len()], mode: PadMode::Constant, value: 0.0 };
+                    let mut widths = Pad {
+                        before: vec![0; self.before.len()],
+                        after: vec![0; self.before.len()],
+                        mode: PadMode::Constant,
+                        value: 0.0,
+                    };
                     (widths.before[i], widths.after[i]) = (at, n - at - len);
                     middle = ew::add(&middle, &push1(widths, &[part])?)?;
                 }
@@ -357,7 +422,11 @@ pub fn index(x: &Value, indices: &[Index]) -> Result<Value> {
         };
     }
     if used > rank {
-        return Err(Error::index("getitem", format!("at most {rank} indices for shape {}", x.shape()), format!("{used}")));
+        return Err(Error::index(
+            "getitem",
+            format!("at most {rank} indices for shape {}", x.shape()),
+            format!("{used}"),
+        ));
     }
     if indices.iter().filter(|i| matches!(i, Index::Ellipsis)).count() > 1 {
         return Err(Error::index("getitem", "one ellipsis at most", "several"));
@@ -375,7 +444,11 @@ pub fn index(x: &Value, indices: &[Index]) -> Result<Value> {
                 if let Some(n) = shape[axis]
                     && (*at >= n as i64 || *at < -(n as i64))
                 {
-                    return Err(Error::index("getitem", format!("an index in [-{n}, {n}) on axis {axis}"), format!("{at}")));
+                    return Err(Error::index(
+                        "getitem",
+                        format!("an index in [-{n}, {n}) on axis {axis}"),
+                        format!("{at}"),
+                    ));
                 }
                 (window.start[axis], window.stop[axis]) = (*at, if *at == -1 { OPEN } else { at + 1 });
                 plan.push((b'd', axis));
@@ -412,11 +485,16 @@ pub fn index(x: &Value, indices: &[Index]) -> Result<Value> {
                 let sizes: Vec<usize> = mask.shape().to_vec();
                 for (d, &n) in sizes.iter().enumerate() {
                     if shape[axis + d] != Some(n) {
-                        return Err(Error::index("getitem", format!("a mask that matches shape {shape}"), format!("a mask of shape {}", v.shape())));
+                        return Err(Error::index(
+                            "getitem",
+                            format!("a mask that matches shape {shape}"),
+                            format!("a mask of shape {}", v.shape()),
+                        ));
                     }
                 }
                 let truth = mask.to_vec::<u8>()?;
-                let hits: Vec<usize> = truth.iter().enumerate().filter(|(_, t)| **t != 0).map(|(i, _)| i).collect();
+                let hits: Vec<usize> =
+                    truth.iter().enumerate().filter(|(_, t)| **t != 0).map(|(i, _)| i).collect();
                 let mut step: usize = sizes.iter().product();
                 for &n in &sizes {
                     step /= n.max(1);
@@ -428,7 +506,11 @@ pub fn index(x: &Value, indices: &[Index]) -> Result<Value> {
             }
             Index::Array(v) => {
                 if !v.dtype().is_int() {
-                    return Err(Error::index("getitem", "integers, slices, masks or integer arrays", format!("an array of {}", v.dtype())));
+                    return Err(Error::index(
+                        "getitem",
+                        "integers, slices, masks or integer arrays",
+                        format!("an array of {}", v.dtype()),
+                    ));
                 }
                 arrays.push((plan.len(), v.clone()));
                 plan.push((b'a', axis));
@@ -436,7 +518,8 @@ pub fn index(x: &Value, indices: &[Index]) -> Result<Value> {
             }
         }
     }
-    let whole = window.start.iter().chain(&window.stop).all(|&b| b == OPEN) && window.step.iter().all(|&s| s == 1);
+    let whole =
+        window.start.iter().chain(&window.stop).all(|&b| b == OPEN) && window.step.iter().all(|&s| s == 1);
     let y = if whole { x.clone() } else { push1(window, std::slice::from_ref(x))? };
     let dims = y.shape();
     let kept: Vec<i64> = plan
@@ -470,7 +553,10 @@ pub fn ops() -> Vec<OpDef> {
         ]
     }
     fn pad_sample(mode: PadMode) -> Sample {
-        Sample::new(Pad { before: vec![1, 0, 2], after: vec![0, 2, 1], mode, value: 0.5 }, vec![Draw::float(&[2, 3, 4])])
+        Sample::new(
+            Pad { before: vec![1, 0, 2], after: vec![0, 2, 1], mode, value: 0.5 },
+            vec![Draw::float(&[2, 3, 4])],
+        )
     }
     vec![
         OpDef {
@@ -485,7 +571,10 @@ pub fn ops() -> Vec<OpDef> {
                 samples()
                     .into_iter()
                     .map(|window| {
-                        let part = window.infer(&[Spec::known(&[5, 6], DType::F32)]).expect("fits")[0].shape.dims().expect("known");
+                        let part = window.infer(&[Spec::known(&[5, 6], DType::F32)]).expect("fits")[0]
+                            .shape
+                            .dims()
+                            .expect("known");
                         Sample::new(SliceUpdate { window }, vec![Draw::float(&[5, 6]), Draw::float(&part)])
                     })
                     .collect()
@@ -498,9 +587,20 @@ pub fn ops() -> Vec<OpDef> {
                     None | Some("constant") => PadMode::Constant,
                     Some("reflect") => PadMode::Reflect,
                     Some("symmetric") => PadMode::Symmetric,
-                    Some(other) => return Err(Error::value("pad", "mode \"constant\", \"reflect\" or \"symmetric\"", format!("{other:?}"))),
+                    Some(other) => {
+                        return Err(Error::value(
+                            "pad",
+                            "mode \"constant\", \"reflect\" or \"symmetric\"",
+                            format!("{other:?}"),
+                        ));
+                    }
                 };
-                Ok(Arc::new(Pad { before: a.ints("before")?, after: a.ints("after")?, mode, value: a.opt_float("constant_values")?.unwrap_or(0.0) }))
+                Ok(Arc::new(Pad {
+                    before: a.ints("before")?,
+                    after: a.ints("after")?,
+                    mode,
+                    value: a.opt_float("constant_values")?.unwrap_or(0.0),
+                }))
             },
             samples: || [PadMode::Constant, PadMode::Reflect, PadMode::Symmetric].map(pad_sample).into(),
         },
