@@ -1,0 +1,46 @@
+"""What holds while a call or a block runs: the layers being called, whether it is training, who collects losses."""
+
+from rkeras import _rkeras
+
+
+class CallContext:
+    """The outermost layer call going on and what its nested calls inherit."""
+
+    __slots__ = ("entry_layer", "training")
+
+    def __init__(self, entry_layer):
+        self.entry_layer = entry_layer
+        self.training = None
+
+
+call_context = None  # the CallContext of the calls going on, or None
+
+
+class SymbolicScope:
+    """Context in which code sees shapes and dtypes only: variables are read as specs, assignments do nothing."""
+
+    def __enter__(self):
+        self._scope = _rkeras.SpecScope()
+        self._scope.__enter__()
+        return self
+
+    def __exit__(self, *exception):
+        self._scope.__exit__(*exception)
+
+
+class device:  # noqa: N801 (the public name)
+    """Context of a device; there is one, the CPU.
+
+    Raises:
+        ValueError: for any device other than "cpu" or "cpu:0".
+    """
+
+    def __init__(self, device_name):
+        if str(device_name).lower() not in ("cpu", "cpu:0", "/cpu:0", "/device:cpu:0"):
+            raise ValueError(f'device: expected "cpu". Received: {device_name!r}')
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        return None

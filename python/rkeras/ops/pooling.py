@@ -1,0 +1,58 @@
+"""Pooling over windows of the spatial axes."""
+
+from rkeras._core import settings
+from rkeras._core.primitive import primitive
+from rkeras._core.symbolic import operation
+from rkeras._core.tensor import convert_to_tensor
+from rkeras.ops.convolution import channels_first, channels_last, tuple_of
+
+op = operation("nn")
+_max_pool = primitive("max_pool")
+_average_pool = primitive("average_pool")
+
+
+def _pool(who, function, inputs, pool_size, strides, padding, data_format):
+    first = settings.standardize_data_format(data_format) == "channels_first"
+    x = convert_to_tensor(inputs)
+    if x.ndim not in (3, 4, 5):
+        raise ValueError(
+            f"{who}: expected inputs (batch, spatial axes, channels) of rank 3 to 5. Received: shape {x.shape}. "
+            "Hint: add a channel axis."
+        )
+    x = channels_last(x) if first else x
+    rank = x.ndim - 2
+    pool_size = tuple_of(pool_size, rank, "pool_size", who)
+    strides = pool_size if strides is None else tuple_of(strides, rank, "strides", who)
+    y = function(x, pool_size=pool_size, strides=strides, padding=padding.lower())
+    return channels_first(y) if first else y
+
+
+@op
+def max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
+    """The largest element of every window.
+
+    Args:
+        inputs: tensor of shape (batch, ..., channels).
+        pool_size: the window, one number or one per spatial axis.
+        strides: the step from window to window; the window's size if None.
+        padding: "valid" or "same".
+        data_format: "channels_last" or "channels_first"; the session's if None.
+
+    Example:
+        >>> x = keras.ops.reshape(keras.ops.arange(4.0), (1, 4, 1))
+        >>> keras.ops.max_pool(x, 2).numpy().ravel().tolist()
+        [1.0, 3.0]
+    """
+    return _pool("max_pool", _max_pool, inputs, pool_size, strides, padding, data_format)
+
+
+@op
+def average_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
+    """The mean of every window (of what lies inside, at the edges); see `max_pool`.
+
+    Example:
+        >>> x = keras.ops.reshape(keras.ops.arange(4.0), (1, 4, 1))
+        >>> keras.ops.average_pool(x, 2).numpy().ravel().tolist()
+        [0.5, 2.5]
+    """
+    return _pool("average_pool", _average_pool, inputs, pool_size, strides, padding, data_format)
