@@ -487,6 +487,151 @@ pub(crate) unsafe fn ternary_raw<T: Real>(
     dispatch(l, TernaryKernel(op, x, out, n));
 }
 
+/// The inner function of a fused pair of steps; unary ones ignore their second operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum First {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Square,
+    Sqrt,
+}
+
+/// The outer function of a fused pair: of the inner result and a third operand (which Relu ignores). The reversed
+/// ones take the inner result second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Second {
+    Add,
+    Sub,
+    ReversedSub,
+    Mul,
+    Div,
+    ReversedDiv,
+    Relu,
+}
+
+/// `out = second(first(a, b), c)` without a detour through memory. Both functions round, so the result is that of two
+/// passes. Operands come with the number of elements they move by per element: 1, or 0 for one of 16 equal values.
+struct PairKernel<T>(First, Second, [(*const T, usize); 3], *mut T, usize);
+
+/// The other arguments of a pair, and its outer function as a type.
+trait Outer {
+    fn lanes<V: Lanes>(x: V, c: V) -> V;
+}
+
+macro_rules! outers {
+    ($($name:ident |$x:ident, $c:ident| $body:expr;)*) => {
+        mod outer {
+            $(pub(super) struct $name;)*
+        }
+        $(impl Outer for outer::$name {
+            #[inline(always)]
+            fn lanes<V: Lanes>($x: V, $c: V) -> V {
+                $body
+            }
+        })*
+    };
+}
+outers! {
+    Add |x, c| x + c;
+    Sub |x, c| x - c;
+    ReversedSub |x, c| c - x;
+    Mul |x, c| x * c;
+    Div |x, c| x / c;
+    ReversedDiv |x, c| c / x;
+    Relu |x, _c| <unary_fn::Relu as UnaryFn>::lanes(x);
+}
+
+/// The inner function as a type.
+trait Inner {
+    fn lanes<V: Lanes>(a: V, b: V) -> V;
+}
+
+macro_rules! inners {
+    ($($name:ident |$a:ident, $b:ident| $body:expr;)*) => {
+        mod inner {
+            $(pub(super) struct $name;)*
+        }
+        $(impl Inner for inner::$name {
+            #[inline(always)]
+            fn lanes<V: Lanes>($a: V, $b: V) -> V {
+                $body
+            }
+        })*
+    };
+}
+inners! {
+    Add |a, b| a + b;
+    Sub |a, b| a - b;
+    Mul |a, b| a * b;
+    Div |a, b| a / b;
+    Square |a, _b| a * a;
+    Sqrt |a, _b| a.sqrt();
+}
+
+impl<T: Real> PairKernel<T> {
+    #[inline(always)]
+    fn outer<V: Lanes<T = T>, I: Inner>(self) {
+        match self.1 {
+            Second::Add => self.each::<V, I, outer::Add>(),
+            Second::Sub => self.each::<V, I, outer::Sub>(),
+            Second::ReversedSub => self.each::<V, I, outer::ReversedSub>(),
+            Second::Mul => self.each::<V, I, outer::Mul>(),
+            Second::Div => self.each::<V, I, outer::Div>(),
+            Second::ReversedDiv => self.each::<V, I, outer::ReversedDiv>(),
+            Second::Relu => self.each::<V, I, outer::Relu>(),
+        }
+    }
+
+    #[inline(always)]
+    fn each<V: Lanes<T = T>, I: Inner, O: Outer>(self) {
+        let PairKernel(_, _, [(mut a, sa), (mut b, sb), (mut c, sc)], mut y, n) = self;
+        let (sa, sb, sc) = (sa * V::N, sb * V::N, sc * V::N);
+        // SAFETY: made by `pair_raw` from its caller's promise.
+        unsafe {
+            for _ in 0..n / V::N {
+                O::lanes(I::lanes(V::load(a), V::load(b)), V::load(c)).store(y);
+                (a, b, c, y) = (a.add(sa), b.add(sb), c.add(sc), y.add(V::N));
+            }
+            let m = n % V::N;
+            if m > 0 {
+                let x = I::lanes(V::load_partial(a, m), V::load_partial(b, m));
+                O::lanes(x, V::load_partial(c, m)).store_partial(y, m);
+            }
+        }
+    }
+}
+
+impl<T: Real> Kernel for PairKernel<T> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Isa>(self) {
+        match self.0 {
+            First::Add => self.outer::<T::V<S>, inner::Add>(),
+            First::Sub => self.outer::<T::V<S>, inner::Sub>(),
+            First::Mul => self.outer::<T::V<S>, inner::Mul>(),
+            First::Div => self.outer::<T::V<S>, inner::Div>(),
+            First::Square => self.outer::<T::V<S>, inner::Square>(),
+            First::Sqrt => self.outer::<T::V<S>, inner::Sqrt>(),
+        }
+    }
+}
+
+/// # Safety
+/// `n` values at every pointer of stride 1, 16 equal ones at those of stride 0; `out` the same as an input of stride
+/// 1 or disjoint.
+pub(crate) unsafe fn pair_raw<T: Real>(
+    l: Level,
+    first: First,
+    second: Second,
+    x: [(*const T, usize); 3],
+    out: *mut T,
+    n: usize,
+) {
+    dispatch(l, PairKernel(first, second, x, out, n));
+}
+
 mod raw {
     use super::*;
 

@@ -7,27 +7,27 @@ use crate::shared::{Shared, ranges, rows_per_chunk};
 
 /// `y = e^x / sum(e^x)` for every row of `n`; panics if the lengths do not fit.
 pub fn softmax<T: Float>(x: &[T], n: usize, y: &mut [T]) {
-    rows(x, n, y, |x, y| dispatch(level(), Softmax { x, y, log: false }));
+    rows(x, n, y, |_, x, y| dispatch(level(), Softmax { x, n, y, log: false }));
 }
 
 /// `y = x - ln(sum(e^x))` for every row of `n`.
 pub fn log_softmax<T: Float>(x: &[T], n: usize, y: &mut [T]) {
-    rows(x, n, y, |x, y| dispatch(level(), Softmax { x, y, log: true }));
+    rows(x, n, y, |_, x, y| dispatch(level(), Softmax { x, n, y, log: true }));
 }
 
 /// The gradient of [`softmax`] from its result: `dx = y (dy - sum(y dy))`.
 pub fn softmax_grad<T: Float>(y: &[T], dy: &[T], n: usize, dx: &mut [T]) {
     assert_eq!(y.len(), dy.len(), "softmax_grad: y and dy differ in length");
-    rows_at(y, n, dx, |r, y, dx| {
-        dispatch(level(), SoftmaxGrad { y, dy: &dy[r * n..(r + 1) * n], dx, log: false })
+    rows(y, n, dx, |at, y, dx| {
+        dispatch(level(), SoftmaxGrad { y, dy: &dy[at..at + y.len()], n, dx, log: false });
     });
 }
 
 /// The gradient of [`log_softmax`] from its result: `dx = dy - e^y sum(dy)`.
 pub fn log_softmax_grad<T: Float>(y: &[T], dy: &[T], n: usize, dx: &mut [T]) {
     assert_eq!(y.len(), dy.len(), "log_softmax_grad: y and dy differ in length");
-    rows_at(y, n, dx, |r, y, dx| {
-        dispatch(level(), SoftmaxGrad { y, dy: &dy[r * n..(r + 1) * n], dx, log: true })
+    rows(y, n, dx, |at, y, dx| {
+        dispatch(level(), SoftmaxGrad { y, dy: &dy[at..at + y.len()], n, dx, log: true });
     });
 }
 
@@ -61,23 +61,21 @@ pub fn cross_entropy<T: Float>(x: &[T], targets: Targets<'_, T>, n: usize, loss:
     targets.check(count, n);
     let (loss, lse) = (Shared::new(loss), Shared::new(lse));
     ranges(count, rows_per_chunk(n), |start, end| {
-        for r in start..end {
-            // SAFETY: one element each per row.
-            let (loss, lse) = unsafe { (loss.part(r, 1), lse.part(r, 1)) };
-            let row = &x[r * n..(r + 1) * n];
-            let dense = match targets {
-                Targets::Dense(t) => Some(&t[r * n..(r + 1) * n]),
-                Targets::Classes(_) => None,
-            };
-            let (total, weight, dot) = dispatch(level(), RowEntropy { x: row, t: dense });
-            lse[0] = total;
-            loss[0] = match targets {
-                Targets::Dense(_) => weight * total - dot,
-                Targets::Classes(c) => match usize::try_from(c[r]).ok().and_then(|c| row.get(c)) {
-                    Some(&x) => total - x,
+        // SAFETY: chunks are disjoint.
+        let (loss, lse) = unsafe { (loss.part(start, end - start), lse.part(start, end - start)) };
+        let x = &x[start * n..end * n];
+        let dense = match targets {
+            Targets::Dense(t) => Some(&t[start * n..end * n]),
+            Targets::Classes(_) => None,
+        };
+        dispatch(level(), Entropy { x, t: dense, n, loss: &mut *loss, lse: &mut *lse });
+        if let Targets::Classes(c) = targets {
+            for (r, &c) in c[start..end].iter().enumerate() {
+                loss[r] = match usize::try_from(c).ok().filter(|&c| c < n) {
+                    Some(c) => lse[r] - x[r * n + c],
                     None => T::NAN,
-                },
-            };
+                };
+            }
         }
     });
 }
@@ -94,26 +92,27 @@ pub fn cross_entropy_grad<T: Float>(
     let count = lse.len();
     assert!(x.len() == count * n && dloss.len() == count, "cross_entropy_grad: lengths do not fit");
     targets.check(count, n);
-    rows_at(x, n, dx, |r, x, dx| {
+    rows(x, n, dx, |at, x, dx| {
+        let (start, end) = (at / n, (at + x.len()) / n);
         let dense = match targets {
-            Targets::Dense(t) => Some(&t[r * n..(r + 1) * n]),
+            Targets::Dense(t) => Some(&t[at..at + x.len()]),
             Targets::Classes(_) => None,
         };
-        dispatch(level(), RowEntropyGrad { x, t: dense, lse: lse[r], dloss: dloss[r], dx: &mut *dx });
+        let (lse, dloss) = (&lse[start..end], &dloss[start..end]);
+        dispatch(level(), EntropyGrad { x, t: dense, n, lse, dloss, dx: &mut *dx });
         if let Targets::Classes(c) = targets {
-            match usize::try_from(c[r]).ok().and_then(|c| dx.get_mut(c)) {
-                Some(v) => *v = *v - dloss[r],
-                None => dx.fill(T::NAN),
+            for ((row, &c), &d) in dx.chunks_exact_mut(n).zip(&c[start..end]).zip(dloss) {
+                match usize::try_from(c).ok().and_then(|c| row.get_mut(c)) {
+                    Some(v) => *v = *v - d,
+                    None => row.fill(T::NAN),
+                }
             }
         }
     });
 }
 
-fn rows<T: Float>(x: &[T], n: usize, y: &mut [T], work: impl Fn(&[T], &mut [T]) + Sync) {
-    rows_at(x, n, y, |_, x, y| work(x, y));
-}
-
-fn rows_at<T: Float>(x: &[T], n: usize, y: &mut [T], work: impl Fn(usize, &[T], &mut [T]) + Sync) {
+/// Cuts whole rows into chunks and calls `work(first element, input, output)`.
+fn rows<T: Float>(x: &[T], n: usize, y: &mut [T], work: impl Fn(usize, &[T], &mut [T]) + Sync) {
     assert!(
         x.len() == y.len() && (x.is_empty() || (n > 0 && x.len() % n == 0)),
         "rows of {n}: input has {} elements, output {}",
@@ -123,15 +122,11 @@ fn rows_at<T: Float>(x: &[T], n: usize, y: &mut [T], work: impl Fn(usize, &[T], 
     if x.is_empty() {
         return;
     }
-    let count = x.len() / n;
     let out = Shared::new(y);
-    ranges(count, rows_per_chunk(n), |start, end| {
+    ranges(x.len() / n, rows_per_chunk(n), |start, end| {
         // SAFETY: chunks are disjoint.
         let y = unsafe { out.part(start * n, (end - start) * n) };
-        for (i, y) in y.chunks_exact_mut(n).enumerate() {
-            let r = start + i;
-            work(r, &x[r * n..(r + 1) * n], y);
-        }
+        work(start * n, &x[start * n..end * n], y);
     });
 }
 
@@ -145,28 +140,26 @@ fn row_max<V: Lanes>(x: &[V::T]) -> V::T {
         a = a.max_nan(part(&p[..V::N]));
         b = b.max_nan(part(&p[V::N..]));
     }
-    let mut y = a.max_nan(b).largest();
-    for &v in pairs.remainder() {
-        y = if y.f64().is_nan() || y > v { y } else { v };
+    for p in pairs.remainder().chunks(V::N) {
+        a = a.max_nan(part::<V>(p).first(p.len(), low));
     }
-    y
+    a.max_nan(b).largest()
 }
 
-/// Sums `f(i, w)` over the pieces of a row, absent lanes left out.
+/// The sum of e^(x - m) over a row.
 #[inline(always)]
-fn keep_first<V: Lanes>(v: V, w: usize) -> V {
-    if w == V::N {
-        return v;
+fn exp_sum<V: Lanes>(x: &[V::T], m: V) -> V::T {
+    let zero = V::splat(V::T::ZERO);
+    let mut total = zero;
+    for p in x.chunks(V::N) {
+        total = total + lanes::exp(part::<V>(p) - m).first(p.len(), zero);
     }
-    let mut a = v.to_array();
-    for x in &mut a[w..V::N] {
-        *x = V::T::ZERO;
-    }
-    V::load_array(&a)
+    total.sum()
 }
 
 struct Softmax<'a, T> {
     x: &'a [T],
+    n: usize,
     y: &'a mut [T],
     log: bool,
 }
@@ -175,27 +168,27 @@ impl<T: Float> Kernel for Softmax<'_, T> {
     type Out = ();
     #[inline(always)]
     fn run<S: Isa>(self) {
-        let Softmax { x, y, log } = self;
-        let n = <T::V<S> as Lanes>::N;
-        let largest = row_max::<T::V<S>>(x);
-        let m = <T::V<S> as Lanes>::splat(largest);
-        let mut total = <T::V<S> as Lanes>::splat(T::ZERO);
-        for (x, y) in x.chunks(n).zip(y.chunks_mut(n)) {
-            let e = lanes::exp(part::<T::V<S>>(x) - m);
-            if !log {
+        let Softmax { x, n, y, log } = self;
+        let width = <T::V<S> as Lanes>::N;
+        let splat = <T::V<S> as Lanes>::splat;
+        for (x, y) in x.chunks_exact(n).zip(y.chunks_exact_mut(n)) {
+            let largest = row_max::<T::V<S>>(x);
+            let m = splat(largest);
+            if log {
+                let shift = splat(largest + T::of(exp_sum(x, m).f64().ln()));
+                for (x, y) in x.chunks(width).zip(y.chunks_mut(width)) {
+                    put(part::<T::V<S>>(x) - shift, y);
+                }
+                continue;
+            }
+            let mut total = splat(T::ZERO);
+            for (x, y) in x.chunks(width).zip(y.chunks_mut(width)) {
+                let e = lanes::exp(part::<T::V<S>>(x) - m);
                 put(e, y);
+                total = total + e.first(x.len(), splat(T::ZERO));
             }
-            total = total + keep_first(e, x.len());
-        }
-        if log {
-            let shift = largest + T::of(total.sum().f64().ln());
-            let shift = <T::V<S> as Lanes>::splat(shift);
-            for (x, y) in x.chunks(n).zip(y.chunks_mut(n)) {
-                put(part::<T::V<S>>(x) - shift, y);
-            }
-        } else {
-            let scale = <T::V<S> as Lanes>::splat(T::ONE / total.sum());
-            for y in y.chunks_mut(n) {
+            let scale = splat(T::ONE / total.sum());
+            for y in y.chunks_mut(width) {
                 put(part::<T::V<S>>(y) * scale, y);
             }
         }
@@ -205,6 +198,7 @@ impl<T: Float> Kernel for Softmax<'_, T> {
 struct SoftmaxGrad<'a, T> {
     y: &'a [T],
     dy: &'a [T],
+    n: usize,
     dx: &'a mut [T],
     log: bool,
 }
@@ -213,84 +207,92 @@ impl<T: Float> Kernel for SoftmaxGrad<'_, T> {
     type Out = ();
     #[inline(always)]
     fn run<S: Isa>(self) {
-        let SoftmaxGrad { y, dy, dx, log } = self;
-        let n = <T::V<S> as Lanes>::N;
-        let mut total = <T::V<S> as Lanes>::splat(T::ZERO);
-        for (y, dy) in y.chunks(n).zip(dy.chunks(n)) {
-            let dy = part::<T::V<S>>(dy);
-            // Absent lanes are read as zero and add nothing.
-            total = if log { total + dy } else { part::<T::V<S>>(y).fma(dy, total) };
-        }
-        let total = <T::V<S> as Lanes>::splat(total.sum());
-        for ((y, dy), dx) in y.chunks(n).zip(dy.chunks(n)).zip(dx.chunks_mut(n)) {
-            let (y, dy) = (part::<T::V<S>>(y), part::<T::V<S>>(dy));
-            put(if log { dy - lanes::exp(y) * total } else { y * (dy - total) }, dx);
-        }
-    }
-}
-
-/// ln(sum(e^x)), sum(t) and sum(t x) of a row.
-struct RowEntropy<'a, T> {
-    x: &'a [T],
-    t: Option<&'a [T]>,
-}
-
-impl<T: Float> Kernel for RowEntropy<'_, T> {
-    type Out = (T, T, T);
-    #[inline(always)]
-    fn run<S: Isa>(self) -> (T, T, T) {
-        let RowEntropy { x, t } = self;
-        let n = <T::V<S> as Lanes>::N;
-        let zero = <T::V<S> as Lanes>::splat(T::ZERO);
-        let largest = row_max::<T::V<S>>(x);
-        let m = <T::V<S> as Lanes>::splat(largest);
-        let (mut total, mut weight, mut dot) = (zero, zero, zero);
-        for x in x.chunks(n) {
-            total = total + keep_first(lanes::exp(part::<T::V<S>>(x) - m), x.len());
-        }
-        if let Some(t) = t {
-            for (x, t) in x.chunks(n).zip(t.chunks(n)) {
-                let (x, t) = (part::<T::V<S>>(x), part::<T::V<S>>(t));
-                weight = weight + t;
-                // A logit of -inf with weight zero costs nothing.
-                let none = t.eq(zero);
-                dot = <T::V<S> as Lanes>::select(none, zero, t * x) + dot;
+        let SoftmaxGrad { y, dy, n, dx, log } = self;
+        let width = <T::V<S> as Lanes>::N;
+        let splat = <T::V<S> as Lanes>::splat;
+        for ((y, dy), dx) in y.chunks_exact(n).zip(dy.chunks_exact(n)).zip(dx.chunks_exact_mut(n)) {
+            let mut total = splat(T::ZERO);
+            for (y, dy) in y.chunks(width).zip(dy.chunks(width)) {
+                let dy = part::<T::V<S>>(dy);
+                // Absent lanes are read as zero and add nothing.
+                total = if log { total + dy } else { part::<T::V<S>>(y).fma(dy, total) };
+            }
+            let total = splat(total.sum());
+            for ((y, dy), dx) in y.chunks(width).zip(dy.chunks(width)).zip(dx.chunks_mut(width)) {
+                let (y, dy) = (part::<T::V<S>>(y), part::<T::V<S>>(dy));
+                put(if log { dy - lanes::exp(y) * total } else { y * (dy - total) }, dx);
             }
         }
-        (largest + T::of(total.sum().f64().ln()), weight.sum(), dot.sum())
     }
 }
 
-struct RowEntropyGrad<'a, T> {
+/// `ln(sum(e^x))` of every row and, with dense targets, the loss.
+struct Entropy<'a, T> {
     x: &'a [T],
     t: Option<&'a [T]>,
-    lse: T,
-    dloss: T,
-    dx: &'a mut [T],
+    n: usize,
+    loss: &'a mut [T],
+    lse: &'a mut [T],
 }
 
-impl<T: Float> Kernel for RowEntropyGrad<'_, T> {
+impl<T: Float> Kernel for Entropy<'_, T> {
     type Out = ();
     #[inline(always)]
     fn run<S: Isa>(self) {
-        let RowEntropyGrad { x, t, lse, dloss, dx } = self;
-        let n = <T::V<S> as Lanes>::N;
-        let lse = <T::V<S> as Lanes>::splat(lse);
-        let dloss = <T::V<S> as Lanes>::splat(dloss);
-        let Some(t) = t else {
-            for (x, dx) in x.chunks(n).zip(dx.chunks_mut(n)) {
-                put(lanes::exp(part::<T::V<S>>(x) - lse) * dloss, dx);
+        let Entropy { x, t, n, loss, lse } = self;
+        let width = <T::V<S> as Lanes>::N;
+        let zero = <T::V<S> as Lanes>::splat(T::ZERO);
+        for (r, x) in x.chunks_exact(n).enumerate() {
+            let largest = row_max::<T::V<S>>(x);
+            let m = <T::V<S> as Lanes>::splat(largest);
+            lse[r] = largest + T::of(exp_sum(x, m).f64().ln());
+            let Some(t) = t else { continue };
+            let (mut weight, mut dot) = (zero, zero);
+            for (x, t) in x.chunks(width).zip(t[r * n..(r + 1) * n].chunks(width)) {
+                let (x, t) = (part::<T::V<S>>(x), part::<T::V<S>>(t));
+                weight = weight + t;
+                // A logit of -inf with weight zero costs nothing.
+                dot = <T::V<S> as Lanes>::select(t.eq(zero), zero, t * x) + dot;
             }
-            return;
-        };
-        let mut weight = <T::V<S> as Lanes>::splat(T::ZERO);
-        for t in t.chunks(n) {
-            weight = weight + part::<T::V<S>>(t);
+            loss[r] = weight.sum() * lse[r] - dot.sum();
         }
-        let weight = <T::V<S> as Lanes>::splat(weight.sum());
-        for ((x, t), dx) in x.chunks(n).zip(t.chunks(n)).zip(dx.chunks_mut(n)) {
-            let p = lanes::exp(part::<T::V<S>>(x) - lse);
-            put(p.fma(weight, -part::<T::V<S>>(t)) * dloss, dx);
+    }
+}
+
+struct EntropyGrad<'a, T> {
+    x: &'a [T],
+    t: Option<&'a [T]>,
+    n: usize,
+    lse: &'a [T],
+    dloss: &'a [T],
+    dx: &'a mut [T],
+}
+
+impl<T: Float> Kernel for EntropyGrad<'_, T> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Isa>(self) {
+        let EntropyGrad { x, t, n, lse, dloss, dx } = self;
+        let width = <T::V<S> as Lanes>::N;
+        let splat = <T::V<S> as Lanes>::splat;
+        for (r, (x, dx)) in x.chunks_exact(n).zip(dx.chunks_exact_mut(n)).enumerate() {
+            let (lse, dloss) = (splat(lse[r]), splat(dloss[r]));
+            let Some(t) = t else {
+                for (x, dx) in x.chunks(width).zip(dx.chunks_mut(width)) {
+                    put(lanes::exp(part::<T::V<S>>(x) - lse) * dloss, dx);
+                }
+                continue;
+            };
+            let t = &t[r * n..(r + 1) * n];
+            let mut weight = splat(T::ZERO);
+            for t in t.chunks(width) {
+                weight = weight + part::<T::V<S>>(t);
+            }
+            let weight = splat(weight.sum());
+            for ((x, t), dx) in x.chunks(width).zip(t.chunks(width)).zip(dx.chunks_mut(width)) {
+                let p = lanes::exp(part::<T::V<S>>(x) - lse);
+                put(p.fma(weight, -part::<T::V<S>>(t)) * dloss, dx);
+            }
         }
     }
 }

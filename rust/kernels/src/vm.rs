@@ -7,7 +7,7 @@
 
 use crate::convert::{Kind, convert_raw, with_kind};
 use crate::isa::{Float, level};
-use crate::map::{Binary, Number, Ternary, Unary, Walk, ternary_raw};
+use crate::map::{Binary, First, Number, Second, Ternary, Unary, Walk, pair_raw, ternary_raw};
 use crate::shared::{GRAIN, ranges};
 use half::{bf16, f16};
 use std::cell::Cell;
@@ -155,6 +155,8 @@ enum Instruction {
     Unary(Unary, Place, Place),
     Binary(Binary, Place, Place, Place),
     Ternary(Ternary, [Place; 3], Place),
+    /// Two steps in one pass.
+    Pair(First, Second, [Place; 3], Place),
 }
 
 /// A checked and planned chain.
@@ -194,21 +196,94 @@ fn operands(step: &Step) -> Vec<usize> {
     }
 }
 
+/// A step whose only reader takes it up into its own pass.
+#[derive(Clone, Copy, Debug)]
+struct Fused {
+    /// The inner step.
+    inner: usize,
+    first: First,
+    second: Second,
+    /// The operands of both; unused ones repeat another.
+    operands: [usize; 3],
+}
+
+/// For each step the inner step it takes up, if any.
+fn fuse(steps: &[Step], uniform: &[bool]) -> Vec<Option<Fused>> {
+    let n = steps.len();
+    let mut uses = vec![0; n];
+    for step in steps {
+        for v in operands(step) {
+            uses[v] += 1;
+        }
+    }
+    let first = |i: usize| -> Option<(First, usize, usize)> {
+        if uses[i] != 1 || uniform[i] {
+            return None;
+        }
+        match steps[i] {
+            Step::Binary(Binary::Add, a, b) => Some((First::Add, a, b)),
+            Step::Binary(Binary::Sub, a, b) => Some((First::Sub, a, b)),
+            Step::Binary(Binary::Mul, a, b) => Some((First::Mul, a, b)),
+            Step::Binary(Binary::Div, a, b) => Some((First::Div, a, b)),
+            Step::Unary(Unary::Square, a) => Some((First::Square, a, a)),
+            Step::Unary(Unary::Sqrt, a) => Some((First::Sqrt, a, a)),
+            _ => None,
+        }
+    };
+    let mut fused: Vec<Option<Fused>> = vec![None; n];
+    for j in 0..n {
+        // The possible inner steps, with the outer function and the third operand.
+        let choices: Vec<(usize, Second, Option<usize>)> = match steps[j] {
+            Step::Binary(Binary::Add, a, b) => vec![(a, Second::Add, Some(b)), (b, Second::Add, Some(a))],
+            Step::Binary(Binary::Mul, a, b) => vec![(a, Second::Mul, Some(b)), (b, Second::Mul, Some(a))],
+            Step::Binary(Binary::Sub, a, b) => {
+                vec![(a, Second::Sub, Some(b)), (b, Second::ReversedSub, Some(a))]
+            }
+            Step::Binary(Binary::Div, a, b) => {
+                vec![(a, Second::Div, Some(b)), (b, Second::ReversedDiv, Some(a))]
+            }
+            Step::Unary(Unary::Relu, a) => vec![(a, Second::Relu, None)],
+            _ => continue,
+        };
+        for (i, second, other) in choices {
+            if fused[i].is_some() {
+                continue;
+            }
+            if let Some((first, a, b)) = first(i) {
+                fused[j] = Some(Fused { inner: i, first, second, operands: [a, b, other.unwrap_or(a)] });
+                break;
+            }
+        }
+    }
+    fused
+}
+
 impl<T: Register> Chain<T> {
     /// Checks and plans a chain; the error says which step or input is wrong.
     pub fn new(inputs: Vec<InputSpec>, outputs: Vec<Kind>, steps: &[Step]) -> Result<Chain<T>, String> {
         check(&inputs, &outputs, steps)?;
         let n = steps.len();
+        let uniform = uniform_steps(&inputs, steps);
+        let fused = fuse(steps, &uniform);
+        let mut skipped = vec![false; n];
+        for f in fused.iter().flatten() {
+            skipped[f.inner] = true;
+        }
+        // What a step reads when it runs: a fused one reads the operands of both.
+        let reads = |i: usize| match fused[i] {
+            Some(f) => f.operands.to_vec(),
+            None => operands(&steps[i]),
+        };
         // The last step that reads each value.
         let mut last = vec![0; n];
         for (i, step) in steps.iter().enumerate() {
-            for v in operands(step) {
-                if !matches!(step, Step::Store { .. }) {
-                    last[v] = i;
-                }
+            if skipped[i] || matches!(step, Step::Store { .. }) {
+                continue;
+            }
+            for v in reads(i) {
+                last[v] = i;
             }
         }
-        let uniform = uniform_steps(&inputs, steps);
         let mut target = vec![None; n];
         let mut late = vec![];
         for step in steps {
@@ -246,7 +321,10 @@ impl<T: Register> Chain<T> {
         let mut place: Vec<Option<Place>> = vec![None; n];
         let mut free: Vec<usize> = vec![];
         for (i, step) in steps.iter().enumerate() {
-            let x: Vec<Place> = operands(step).iter().filter_map(|&v| place[v]).collect();
+            if skipped[i] {
+                continue;
+            }
+            let x: Vec<Place> = reads(i).iter().filter_map(|&v| place[v]).collect();
             let made = match *step {
                 Step::Store { .. } => continue,
                 Step::Const(c) => chain.uniform(Origin::Const(c)),
@@ -272,7 +350,7 @@ impl<T: Register> Chain<T> {
                 Step::Unary(..) | Step::Binary(..) | Step::Ternary(..) => {
                     // Registers read here for the last time may take the result.
                     let mut seen = vec![];
-                    for v in operands(step) {
+                    for v in reads(i) {
                         if let (true, Some(Place::Register(r))) = (last[v] == i, place[v]) {
                             if !seen.contains(&r) {
                                 seen.push(r);
@@ -288,6 +366,10 @@ impl<T: Register> Chain<T> {
                         chain.register(&mut free)
                     };
                     let instruction = match *step {
+                        _ if fused[i].is_some() => match fused[i] {
+                            Some(f) => Instruction::Pair(f.first, f.second, [x[0], x[1], x[2]], out),
+                            None => continue,
+                        },
                         Step::Unary(op, _) => Instruction::Unary(op, x[0], out),
                         Step::Binary(op, ..) => Instruction::Binary(op, x[0], x[1], out),
                         Step::Ternary(op, ..) => Instruction::Ternary(op, [x[0], x[1], x[2]], out),
@@ -370,7 +452,7 @@ impl<T: Register> Chain<T> {
             level: level(),
             inputs: inputs.iter().map(|x| x.as_ptr()).collect(),
             outputs: outputs.iter_mut().map(|x| x.as_mut_ptr()).collect(),
-            uniforms: vec![T::ZERO; self.uniforms.len()],
+            uniforms: vec![[T::ZERO; 16]; self.uniforms.len()],
             patterns: vec![],
             walks: self.inputs.iter().map(|spec| walk(spec, len)).collect(),
         };
@@ -378,9 +460,9 @@ impl<T: Register> Chain<T> {
         let frame = &frame;
         ranges(len, GRAIN, |start, end| {
             let mut scratch = SCRATCH.take();
-            let need = self.registers * TILE * size_of::<T>() / 8;
+            let need = self.registers * TILE * size_of::<T>() / size_of::<Line>();
             if scratch.len() < need {
-                scratch.resize(need, 0);
+                scratch.resize(need, Line([0; 64]));
             }
             let file = scratch.as_mut_ptr().cast::<T>();
             for at in (start..end).step_by(TILE) {
@@ -392,9 +474,14 @@ impl<T: Register> Chain<T> {
     }
 }
 
+/// A cache line, so that the register file is aligned to one.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line(#[allow(dead_code)] [u8; 64]);
+
 thread_local! {
     /// The register file of a thread, kept between runs.
-    static SCRATCH: Cell<Vec<u64>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
 }
 
 fn check_slice(side: &str, k: usize, data: &[u8], kind: Kind, need: usize) {
@@ -476,7 +563,8 @@ struct Frame<'a, T> {
     level: crate::isa::Level,
     inputs: Vec<*const u8>,
     outputs: Vec<*mut u8>,
-    uniforms: Vec<T>,
+    /// Each 16 times, so that it can be read as a vector.
+    uniforms: Vec<[T; 16]>,
     /// Per pattern its values and its period.
     patterns: Vec<(Vec<T>, usize)>,
     walks: Vec<Option<Walk<1>>>,
@@ -491,17 +579,20 @@ impl<T: Register> Frame<'_, T> {
         let chain = self.chain;
         for (u, origin) in chain.uniforms.iter().enumerate() {
             match *origin {
-                Origin::Const(c) => self.uniforms[u] = T::of(c),
+                Origin::Const(c) => self.uniforms[u] = [T::of(c); 16],
                 // SAFETY: `run` checked that the input has one element.
                 Origin::Input(k) => unsafe {
-                    T::read(chain.inputs[k].kind, self.inputs[k], &mut self.uniforms[u], 1);
+                    let mut x = T::ZERO;
+                    T::read(chain.inputs[k].kind, self.inputs[k], &mut x, 1);
+                    self.uniforms[u] = [x; 16];
                 },
                 Origin::Computed => {}
             }
         }
         for i in &chain.once {
-            // SAFETY: all places are uniforms, of one element.
-            unsafe { self.step(i, std::ptr::null_mut(), 0, 1) };
+            // Sixteen times the same.
+            // SAFETY: all places are uniforms, of 16 elements.
+            unsafe { self.step(i, std::ptr::null_mut(), 0, 16) };
         }
         for &k in &chain.patterns {
             let Access::Row { period } = chain.inputs[k].access else { continue };
@@ -530,7 +621,7 @@ impl<T: Register> Frame<'_, T> {
         unsafe {
             match p {
                 Place::Register(r) => (file.add(r * TILE), 1),
-                Place::Uniform(u) => (self.uniforms.as_ptr().add(u).cast_mut(), 0),
+                Place::Uniform(u) => (self.uniforms.as_ptr().add(u).cast::<T>().cast_mut(), 0),
                 Place::Input(k) => (self.inputs.get_unchecked(k).cast::<T>().add(at).cast_mut(), 1),
                 Place::Output(o) => (self.outputs.get_unchecked(o).cast::<T>().add(at), 1),
                 Place::Pattern(k) => {
@@ -567,6 +658,11 @@ impl<T: Register> Frame<'_, T> {
                     let (y, _) = self.find(out, file, at);
                     let x = x.map(|p| self.find(p, file, at));
                     ternary_raw(self.level, op, x.map(|(p, s)| (p.cast_const(), s)), y, n);
+                }
+                Instruction::Pair(first, second, x, out) => {
+                    let (y, _) = self.find(out, file, at);
+                    let x = x.map(|p| self.find(p, file, at));
+                    pair_raw(self.level, first, second, x.map(|(p, s)| (p.cast_const(), s)), y, n);
                 }
             }
         }
@@ -753,6 +849,54 @@ mod tests {
         let (mut a, mut b) = (vec![3.0f32; 2000], vec![0.0f32; 2000]);
         chain.run(2000, &[&[]], &mut [bytes_mut(&mut a), bytes_mut(&mut b)]);
         assert!(a.iter().all(|&v| v == 9.0) && b.iter().all(|&v| v == 12.0));
+    }
+
+    /// Pairs of steps in one pass give what two passes give, for every pair and every kind of operand.
+    #[test]
+    fn pairs_agree_with_separate_passes() {
+        use Binary::{Add, Div, Mul, Sub};
+        let n = 1033;
+        let (x, y, z) = (data(n, 11), data(n, 12), data(n, 13));
+        let inner = [Add, Sub, Mul, Div].map(|op| Step::Binary(op, 0, 1));
+        let inner = inner.into_iter().chain([Step::Unary(Unary::Square, 0), Step::Unary(Unary::Sqrt, 0)]);
+        for inner in inner {
+            for third in [Access::Contiguous, Access::Scalar] {
+                let outer = [Add, Sub, Mul, Div];
+                let outer = outer.iter().flat_map(|&op| [Step::Binary(op, 3, 2), Step::Binary(op, 2, 3)]);
+                for outer in outer.chain([Step::Unary(Unary::Relu, 3)]) {
+                    let steps = [
+                        Step::Load(0),
+                        Step::Load(1),
+                        Step::Load(2),
+                        inner,
+                        outer,
+                        Step::Store { output: 0, value: 4 },
+                    ];
+                    let f = || spec(Kind::F32, Access::Contiguous);
+                    let inputs = vec![f(), f(), spec(Kind::F32, third.clone())];
+                    let chain = Chain::<f32>::new(inputs, vec![Kind::F32], &steps).unwrap();
+                    let mut out = vec![0f32; n];
+                    chain.run(n, &[bytes(&x), bytes(&y), bytes(&z)], &mut [bytes_mut(&mut out)]);
+                    let stride = [usize::from(third == Access::Contiguous)];
+                    let (mut a, mut b) = (vec![0f32; n], vec![0f32; n]);
+                    match inner {
+                        Step::Binary(op, ..) => map::binary(op, &[n], &x, &[1], &y, &[1], &mut a),
+                        Step::Unary(op, _) => map::unary(op, &x, &mut a),
+                        _ => unreachable!(),
+                    }
+                    match outer {
+                        Step::Binary(op, 3, _) => map::binary(op, &[n], &a, &[1], &z, &stride, &mut b),
+                        Step::Binary(op, ..) => map::binary(op, &[n], &z, &stride, &a, &[1], &mut b),
+                        Step::Unary(op, _) => map::unary(op, &a, &mut b),
+                        _ => unreachable!(),
+                    }
+                    for i in 0..n {
+                        let same = out[i].to_bits() == b[i].to_bits() || out[i].is_nan() && b[i].is_nan();
+                        assert!(same, "{inner:?} {outer:?} at {i}: {} {}", out[i], b[i]);
+                    }
+                }
+            }
+        }
     }
 
     /// Every access pattern and kind against separate passes.

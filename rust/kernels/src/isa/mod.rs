@@ -132,6 +132,8 @@ pub(crate) trait Real:
     const INF: Self;
     /// Not a number.
     const NAN: Self;
+    /// 0, 1, 2, ...
+    const INDEX: [Self; 16];
     /// `x` rounded to this type.
     fn of(x: f64) -> Self;
     /// This value as float64 (exact).
@@ -151,6 +153,8 @@ macro_rules! real {
             const ONE: $t = 1.0;
             const INF: $t = $t::INFINITY;
             const NAN: $t = $t::NAN;
+            const INDEX: [$t; 16] =
+                [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
             #[inline(always)]
             fn of(x: f64) -> $t {
                 x as $t
@@ -327,6 +331,13 @@ pub(crate) trait Lanes:
         let sign = Self::splat(-Self::T::ZERO).to_bits();
         let s = Self::int_and(s.to_bits(), sign);
         Self::from_bits(Self::int_or(self.abs().to_bits(), s))
+    }
+    /// The first `n` lanes of `self`, and `fill` in the others.
+    #[inline(always)]
+    fn first(self, n: usize, fill: Self) -> Self {
+        // SAFETY: the table has 16 entries.
+        let index = unsafe { Self::load(Self::T::INDEX.as_ptr()) };
+        Self::select(index.lt(Self::splat(Self::T::of(n as f64))), self, fill)
     }
     /// The lanes as an array of which the first `N` entries count.
     #[inline(always)]
