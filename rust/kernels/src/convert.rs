@@ -188,7 +188,7 @@ pub(crate) use with_kind;
 pub(crate) fn elements<T>(x: &[u8]) -> &[T] {
     let size = size_of::<T>();
     assert!(
-        x.len() % size == 0 && (x.is_empty() || x.as_ptr().cast::<T>().is_aligned()),
+        x.len().is_multiple_of(size) && (x.is_empty() || x.as_ptr().cast::<T>().is_aligned()),
         "{} bytes are no aligned elements of {size} bytes",
         x.len()
     );
@@ -203,7 +203,7 @@ pub(crate) fn elements<T>(x: &[u8]) -> &[T] {
 pub(crate) fn elements_mut<T>(x: &mut [u8]) -> &mut [T] {
     let size = size_of::<T>();
     assert!(
-        x.len() % size == 0 && (x.is_empty() || x.as_ptr().cast::<T>().is_aligned()),
+        x.len().is_multiple_of(size) && (x.is_empty() || x.as_ptr().cast::<T>().is_aligned()),
         "{} bytes are no aligned elements of {size} bytes",
         x.len()
     );

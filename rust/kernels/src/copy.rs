@@ -173,7 +173,7 @@ impl Plan {
             return;
         }
         let row = |s: isize, o: isize, n: usize| match (last.src, last.out) {
-            // SAFETY (all arms): `assert_inside` checked the offsets of all indices.
+            // SAFETY: `assert_inside` checked the offsets of all indices.
             (1, 1) => unsafe { std::ptr::copy_nonoverlapping(from.at(s), to.at(o), n) },
             (0, 1) => {
                 // SAFETY: as above.
@@ -284,7 +284,11 @@ impl<E: Copy> Place<E> {
 /// Sets every element of `out` to `value` (element size = length of `value`).
 pub fn fill(value: &[u8], out: &mut [u8]) {
     let size = value.len();
-    assert!(size > 0 && out.len() % size == 0, "fill: {} bytes are no multiple of {size}", out.len());
+    assert!(
+        size > 0 && out.len().is_multiple_of(size),
+        "fill: {} bytes are no multiple of {size}",
+        out.len()
+    );
     let n = out.len() / size;
     let out = Shared::new(out);
     ranges(n, GRAIN, |start, end| {

@@ -277,7 +277,7 @@ binary_functions! { run_binary;
     Shr |a, b| a.map2(b, |a, b| a * V::T::of((-b.f64()).exp2()));
     Hypot |a, b| a.map2(b, |a, b| V::T::of(a.f64().hypot(b.f64())));
     LogAddExp |a, b| lanes::logaddexp(a, b);
-    Nextafter |a, b| a.map2(b, |a, b| lanes::Coefficients::next_after(a, b));
+    Nextafter |a, b| a.map2(b, lanes::Coefficients::next_after);
     ReluGrad |a, b| V::select(b.gt(V::splat(V::T::ZERO)), a, V::splat(V::T::ZERO));
     TanhGrad |a, b| a * (-b).fma(b, V::splat(V::T::ONE));
     SigmoidGrad |a, b| a * (b * (V::splat(V::T::ONE) - b));
@@ -1140,12 +1140,12 @@ impl<const K: usize> Walk<K> {
                 continue;
             }
             let s: [usize; K] = std::array::from_fn(|k| strides[k][d]);
-            if let (Some(above), Some(t)) = (walk.shape.last_mut(), walk.strides.last_mut()) {
-                if (0..K).all(|k| t[k] == s[k] * extent) {
-                    *above *= extent;
-                    *t = s;
-                    continue;
-                }
+            if let (Some(above), Some(t)) = (walk.shape.last_mut(), walk.strides.last_mut())
+                && (0..K).all(|k| t[k] == s[k] * extent)
+            {
+                *above *= extent;
+                *t = s;
+                continue;
             }
             walk.shape.push(extent);
             walk.strides.push(s);

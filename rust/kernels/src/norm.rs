@@ -315,7 +315,7 @@ fn tall(c: usize) -> usize {
 /// its own first row, and pieces join by the formula of Chan, Golub and LeVeque.
 pub fn channel_moments<T: Float>(x: &[T], c: usize, mean: &mut [T], var: &mut [T]) {
     assert!(
-        mean.len() == c && var.len() == c && (c == 0 || x.len() % c == 0),
+        mean.len() == c && var.len() == c && (c == 0 || x.len().is_multiple_of(c)),
         "channel_moments: {} elements do not make rows of {c}",
         x.len()
     );
@@ -356,7 +356,7 @@ pub fn channel_moments<T: Float>(x: &[T], c: usize, mean: &mut [T], var: &mut [T
 pub fn channel_normalize<T: Float>(x: &[T], mean: &[T], scale: &[T], offset: &[T], y: &mut [T]) {
     let c = mean.len();
     assert!(
-        x.len() == y.len() && scale.len() == c && offset.len() == c && (c == 0 || x.len() % c == 0),
+        x.len() == y.len() && scale.len() == c && offset.len() == c && (c == 0 || x.len().is_multiple_of(c)),
         "channel_normalize: lengths do not fit {c} channels"
     );
     affine(x, None, mean, scale, scale, offset, y);
@@ -366,7 +366,10 @@ pub fn channel_normalize<T: Float>(x: &[T], mean: &[T], scale: &[T], offset: &[T
 pub fn channel_grad_sums<T: Float>(x: &[T], dy: &[T], mean: &[T], sum_dy: &mut [T], sum_dyx: &mut [T]) {
     let c = mean.len();
     assert!(
-        x.len() == dy.len() && sum_dy.len() == c && sum_dyx.len() == c && (c == 0 || x.len() % c == 0),
+        x.len() == dy.len()
+            && sum_dy.len() == c
+            && sum_dyx.len() == c
+            && (c == 0 || x.len().is_multiple_of(c)),
         "channel_grad_sums: lengths do not fit {c} channels"
     );
     if c == 0 {
@@ -398,7 +401,11 @@ pub fn channel_grad<T: Float>(x: &[T], dy: &[T], mean: &[T], a: &[T], b: &[T], d
         x.len() == dx.len() && x.len() == dy.len() && a.len() == c && b.len() == c && d.len() == c,
         "channel_grad: lengths do not fit {c} channels"
     );
-    assert!(c == 0 || x.len() % c == 0, "channel_grad: {} elements do not make rows of {c}", x.len());
+    assert!(
+        c == 0 || x.len().is_multiple_of(c),
+        "channel_grad: {} elements do not make rows of {c}",
+        x.len()
+    );
     affine(x, Some(dy), mean, a, b, d, dx);
 }
 

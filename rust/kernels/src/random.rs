@@ -4,7 +4,7 @@
 //! any influence. Numbers are made 16 blocks of four words at a time; word w of block b of a group becomes element
 //! 16 w + b of the group, which needs no shuffling of vectors.
 
-use crate::isa::{Float, Isa, Kernel, Lanes, Real, dispatch, level};
+use crate::isa::{Float, Isa, Kernel, Lanes, dispatch, level};
 use crate::lanes;
 use crate::shared::{GRAIN, Shared, ranges};
 
@@ -365,7 +365,7 @@ pub fn permutation(state: State, out: &mut [i64]) {
         // Two words per step, 32 steps per group.
         let step = out.len() - 1 - i;
         let (r, b) = (step % 32 / WIDE, step % WIDE);
-        if step % 32 == 0 {
+        if step.is_multiple_of(32) {
             group = words(state, (step / 32) as u64);
         }
         let word = u64::from(group[r][b]) << 32 | u64::from(group[r + 2][b]);
@@ -377,6 +377,7 @@ pub fn permutation(state: State, out: &mut [i64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::isa::Real;
 
     const STATE: State = State { key: 0x0123_4567_89ab_cdef, counter: 7 };
 

@@ -223,7 +223,7 @@ mod tests {
         scan(Scan::Min, &[2.0, f32::NAN, 1.0], [1, 3, 1], false, &mut f);
         assert!(f[0] == 2.0 && f[1].is_nan() && f[2].is_nan());
         scan(Scan::LogSumExp, &[f32::NEG_INFINITY, 1000.0, 1000.0], [1, 3, 1], false, &mut f);
-        assert!(f[0] == f32::NEG_INFINITY && f[1] == 1000.0 && (f[2] - 1000.693_1).abs() < 1e-3);
+        assert!(f[0] == f32::NEG_INFINITY && f[1] == 1000.0 && (f[2] - 1_000.693_1).abs() < 1e-3);
     }
 
     #[test]

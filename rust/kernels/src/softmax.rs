@@ -114,7 +114,7 @@ pub fn cross_entropy_grad<T: Float>(
 /// Cuts whole rows into chunks and calls `work(first element, input, output)`.
 fn rows<T: Float>(x: &[T], n: usize, y: &mut [T], work: impl Fn(usize, &[T], &mut [T]) + Sync) {
     assert!(
-        x.len() == y.len() && (x.is_empty() || (n > 0 && x.len() % n == 0)),
+        x.len() == y.len() && (x.is_empty() || (n > 0 && x.len().is_multiple_of(n))),
         "rows of {n}: input has {} elements, output {}",
         x.len(),
         y.len()

@@ -82,7 +82,7 @@ fn short<T: Sortable>(n: usize) -> bool {
 
 fn check<T>(x: &[T], n: usize, out: usize, per_row: usize) -> usize {
     assert!(
-        x.is_empty() || (n > 0 && x.len() % n == 0),
+        x.is_empty() || (n > 0 && x.len().is_multiple_of(n)),
         "sort: {} elements do not make rows of {n}",
         x.len()
     );

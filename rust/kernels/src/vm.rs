@@ -351,11 +351,11 @@ impl<T: Register> Chain<T> {
                     // Registers read here for the last time may take the result.
                     let mut seen = vec![];
                     for v in reads(i) {
-                        if let (true, Some(Place::Register(r))) = (last[v] == i, place[v]) {
-                            if !seen.contains(&r) {
-                                seen.push(r);
-                                free.push(r);
-                            }
+                        if let (true, Some(Place::Register(r))) = (last[v] == i, place[v])
+                            && !seen.contains(&r)
+                        {
+                            seen.push(r);
+                            free.push(r);
                         }
                     }
                     let out = if uniform[i] {
@@ -486,7 +486,7 @@ thread_local! {
 
 fn check_slice(side: &str, k: usize, data: &[u8], kind: Kind, need: usize) {
     assert!(
-        data.len() >= need * kind.size() && (data.as_ptr() as usize) % kind.size() == 0,
+        data.len() >= need * kind.size() && (data.as_ptr() as usize).is_multiple_of(kind.size()),
         "chain: {side} {k} must be {need} aligned elements of {kind:?}, received {} bytes",
         data.len()
     );
@@ -501,14 +501,14 @@ fn walk(spec: &InputSpec, len: usize) -> Option<Walk<1>> {
 
 fn check(inputs: &[InputSpec], outputs: &[Kind], steps: &[Step]) -> Result<(), String> {
     for (k, spec) in inputs.iter().enumerate() {
-        if let Some(o) = spec.in_place {
-            if outputs.get(o) != Some(&spec.kind) || spec.access != Access::Contiguous {
-                return Err(format!(
-                    "input {k}: in place needs contiguous access and an output of kind {:?}, received output {o} of {:?}",
-                    spec.kind,
-                    outputs.get(o)
-                ));
-            }
+        if let Some(o) = spec.in_place
+            && (outputs.get(o) != Some(&spec.kind) || spec.access != Access::Contiguous)
+        {
+            return Err(format!(
+                "input {k}: in place needs contiguous access and an output of kind {:?}, received output {o} of {:?}",
+                spec.kind,
+                outputs.get(o)
+            ));
         }
         let empty = match &spec.access {
             Access::Row { period } => *period == 0,

@@ -74,7 +74,24 @@ impl Lanes for F32x8 {
     }
     #[inline(always)]
     unsafe fn store_partial(self, p: *mut f32, n: usize) {
-        unsafe { _mm256_maskstore_ps(p, Self::window(n), self.0) }
+        // Piece by piece: masked stores are slow on AMD processors.
+        unsafe {
+            let (mut p, mut x) = (p, _mm256_castps256_ps128(self.0));
+            if n >= 8 {
+                return self.store(p);
+            }
+            if n & 4 != 0 {
+                _mm_storeu_ps(p, x);
+                (p, x) = (p.add(4), _mm256_extractf128_ps::<1>(self.0));
+            }
+            if n & 2 != 0 {
+                _mm_storel_epi64(p.cast(), _mm_castps_si128(x));
+                (p, x) = (p.add(2), _mm_movehl_ps(x, x));
+            }
+            if n & 1 != 0 {
+                _mm_store_ss(p, x);
+            }
+        }
     }
     #[inline(always)]
     fn splat(x: f32) -> Self {
@@ -149,13 +166,6 @@ impl Lanes for F32x8 {
         unsafe { _mm256_movemask_ps(m) as u32 }
     }
     #[inline(always)]
-    unsafe fn mask_load(p: *const u8) -> __m256 {
-        unsafe {
-            let x = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(p.cast::<i64>().read_unaligned()));
-            _mm256_castsi256_ps(_mm256_cmpgt_epi32(x, _mm256_setzero_si256()))
-        }
-    }
-    #[inline(always)]
     fn to_bits(self) -> __m256i {
         unsafe { _mm256_castps_si256(self.0) }
     }
@@ -178,10 +188,6 @@ impl Lanes for F32x8 {
     #[inline(always)]
     fn int_or(a: __m256i, b: __m256i) -> __m256i {
         unsafe { _mm256_or_si256(a, b) }
-    }
-    #[inline(always)]
-    fn int_xor(a: __m256i, b: __m256i) -> __m256i {
-        unsafe { _mm256_xor_si256(a, b) }
     }
     #[inline(always)]
     fn int_shl(a: __m256i, n: u32) -> __m256i {
@@ -247,7 +253,20 @@ impl Lanes for F64x4 {
     }
     #[inline(always)]
     unsafe fn store_partial(self, p: *mut f64, n: usize) {
-        unsafe { _mm256_maskstore_pd(p, Self::window(n), self.0) }
+        // As for float32.
+        unsafe {
+            let (mut p, mut x) = (p, _mm256_castpd256_pd128(self.0));
+            if n >= 4 {
+                return self.store(p);
+            }
+            if n & 2 != 0 {
+                _mm_storeu_pd(p, x);
+                (p, x) = (p.add(2), _mm256_extractf128_pd::<1>(self.0));
+            }
+            if n & 1 != 0 {
+                _mm_store_sd(p, x);
+            }
+        }
     }
     #[inline(always)]
     fn splat(x: f64) -> Self {
@@ -322,13 +341,6 @@ impl Lanes for F64x4 {
         unsafe { _mm256_movemask_pd(m) as u32 }
     }
     #[inline(always)]
-    unsafe fn mask_load(p: *const u8) -> __m256d {
-        unsafe {
-            let x = _mm256_cvtepu8_epi64(_mm_cvtsi32_si128(p.cast::<i32>().read_unaligned()));
-            _mm256_castsi256_pd(_mm256_cmpgt_epi64(x, _mm256_setzero_si256()))
-        }
-    }
-    #[inline(always)]
     fn to_bits(self) -> __m256i {
         unsafe { _mm256_castpd_si256(self.0) }
     }
@@ -351,10 +363,6 @@ impl Lanes for F64x4 {
     #[inline(always)]
     fn int_or(a: __m256i, b: __m256i) -> __m256i {
         unsafe { _mm256_or_si256(a, b) }
-    }
-    #[inline(always)]
-    fn int_xor(a: __m256i, b: __m256i) -> __m256i {
-        unsafe { _mm256_xor_si256(a, b) }
     }
     #[inline(always)]
     fn int_shl(a: __m256i, n: u32) -> __m256i {

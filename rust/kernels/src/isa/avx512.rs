@@ -143,13 +143,6 @@ impl Lanes for F32x16 {
         u32::from(m)
     }
     #[inline(always)]
-    unsafe fn mask_load(p: *const u8) -> __mmask16 {
-        unsafe {
-            let x = _mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast()));
-            _mm512_test_epi32_mask(x, x)
-        }
-    }
-    #[inline(always)]
     fn to_bits(self) -> __m512i {
         unsafe { _mm512_castps_si512(self.0) }
     }
@@ -172,10 +165,6 @@ impl Lanes for F32x16 {
     #[inline(always)]
     fn int_or(a: __m512i, b: __m512i) -> __m512i {
         unsafe { _mm512_or_si512(a, b) }
-    }
-    #[inline(always)]
-    fn int_xor(a: __m512i, b: __m512i) -> __m512i {
-        unsafe { _mm512_xor_si512(a, b) }
     }
     #[inline(always)]
     fn int_shl(a: __m512i, n: u32) -> __m512i {
@@ -314,13 +303,6 @@ impl Lanes for F64x8 {
         u32::from(m)
     }
     #[inline(always)]
-    unsafe fn mask_load(p: *const u8) -> __mmask8 {
-        unsafe {
-            let x = _mm512_cvtepu8_epi64(_mm_cvtsi64_si128(p.cast::<i64>().read_unaligned()));
-            _mm512_test_epi64_mask(x, x)
-        }
-    }
-    #[inline(always)]
     fn to_bits(self) -> __m512i {
         unsafe { _mm512_castpd_si512(self.0) }
     }
@@ -343,10 +325,6 @@ impl Lanes for F64x8 {
     #[inline(always)]
     fn int_or(a: __m512i, b: __m512i) -> __m512i {
         unsafe { _mm512_or_si512(a, b) }
-    }
-    #[inline(always)]
-    fn int_xor(a: __m512i, b: __m512i) -> __m512i {
-        unsafe { _mm512_xor_si512(a, b) }
     }
     #[inline(always)]
     fn int_shl(a: __m512i, n: u32) -> __m512i {

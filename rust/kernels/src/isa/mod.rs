@@ -261,11 +261,6 @@ pub(crate) trait Lanes:
     fn select(m: Self::Mask, a: Self, b: Self) -> Self;
     /// Bit `i` is the truth value of lane `i`.
     fn movemask(m: Self::Mask) -> u32;
-    /// Lane `i` is true where byte `i` is not zero.
-    ///
-    /// # Safety
-    /// `p` must be valid for reading `N` bytes.
-    unsafe fn mask_load(p: *const u8) -> Self::Mask;
     /// The lanes as integers, bit for bit.
     fn to_bits(self) -> Self::Bits;
     /// The lanes from integers, bit for bit.
@@ -278,8 +273,6 @@ pub(crate) trait Lanes:
     fn int_and(a: Self::Bits, b: Self::Bits) -> Self::Bits;
     /// Bitwise or.
     fn int_or(a: Self::Bits, b: Self::Bits) -> Self::Bits;
-    /// Bitwise exclusive or.
-    fn int_xor(a: Self::Bits, b: Self::Bits) -> Self::Bits;
     /// Shift towards the high bits.
     fn int_shl(a: Self::Bits, n: u32) -> Self::Bits;
     /// Shift towards the low bits, filling with zeros.
@@ -392,7 +385,7 @@ pub(crate) trait Lanes:
         let a = self.to_array();
         let mut y = a[0];
         for &x in &a[1..Self::N] {
-            y = if y != y || y > x { y } else { x };
+            y = if y.f64().is_nan() || y > x { y } else { x };
         }
         y
     }

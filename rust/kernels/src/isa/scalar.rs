@@ -150,11 +150,6 @@ macro_rules! array {
                 m.iter().enumerate().fold(0, |bits, (i, &b)| bits | u32::from(b) << i)
             }
             #[inline(always)]
-            unsafe fn mask_load(p: *const u8) -> [bool; $n] {
-                // SAFETY: the caller vouches for N readable bytes.
-                unsafe { p.cast::<[u8; $n]>().read_unaligned() }.map(|b| b != 0)
-            }
-            #[inline(always)]
             fn to_bits(self) -> [$int; $n] {
                 self.0.map($t::to_bits)
             }
@@ -177,10 +172,6 @@ macro_rules! array {
             #[inline(always)]
             fn int_or(a: [$int; $n], b: [$int; $n]) -> [$int; $n] {
                 std::array::from_fn(|i| a[i] | b[i])
-            }
-            #[inline(always)]
-            fn int_xor(a: [$int; $n], b: [$int; $n]) -> [$int; $n] {
-                std::array::from_fn(|i| a[i] ^ b[i])
             }
             #[inline(always)]
             fn int_shl(a: [$int; $n], n: u32) -> [$int; $n] {
