@@ -485,3 +485,64 @@ macro_rules! operators {
     };
 }
 pub(crate) use operators;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Loads and stores of every partial width touch exactly what they should.
+    struct Partial;
+
+    impl Kernel for Partial {
+        type Out = ();
+        #[inline(always)]
+        fn run<S: Isa>(self) {
+            check::<S::F32>();
+            check::<S::F64>();
+        }
+    }
+
+    #[inline(always)]
+    fn check<V: Lanes>() {
+        let x: Vec<V::T> = (1..=V::N).map(|i| V::T::of(i as f64)).collect();
+        for n in 0..=V::N {
+            // SAFETY: the slices have N elements and more.
+            let (loaded, stored) = unsafe {
+                let loaded = V::load_partial(x[V::N - n..].as_ptr(), n);
+                let mut stored = [V::T::of(-1.0); 17];
+                V::load(x.as_ptr()).store_partial(stored.as_mut_ptr(), n);
+                (loaded.to_array(), stored)
+            };
+            let first = V::load_array(&stored_or(&x)).first(n, V::splat(V::T::of(9.0))).to_array();
+            for i in 0..V::N {
+                let want = if i < n { (V::N - n + i + 1) as f64 } else { 0.0 };
+                assert_eq!(loaded[i].f64(), want);
+                assert_eq!(stored[i].f64(), if i < n { (i + 1) as f64 } else { -1.0 });
+                assert_eq!(first[i].f64(), if i < n { (i + 1) as f64 } else { 9.0 });
+            }
+            assert_eq!(stored[V::N].f64(), -1.0);
+        }
+        let a = V::load_array(&stored_or(&x));
+        assert_eq!(a.sum().f64(), (V::N * (V::N + 1) / 2) as f64);
+        assert_eq!(a.largest().f64(), V::N as f64);
+        let odd = a.eq(V::splat(V::T::of(3.0)));
+        assert_eq!(V::movemask(odd), 4);
+        let mut bytes = [7u8; 17];
+        // SAFETY: 17 bytes are more than N.
+        unsafe { V::mask_store(V::not(odd), bytes.as_mut_ptr()) };
+        assert!((0..17).all(|i| bytes[i] == if i >= V::N { 7 } else { u8::from(i != 2) }));
+    }
+
+    fn stored_or<T: Real>(x: &[T]) -> [T; 16] {
+        let mut a = [T::ZERO; 16];
+        a[..x.len()].copy_from_slice(x);
+        a
+    }
+
+    #[test]
+    fn partial_vectors() {
+        for l in levels() {
+            dispatch(l, Partial);
+        }
+    }
+}
