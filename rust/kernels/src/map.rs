@@ -3,9 +3,11 @@
 //! [`Unary`], [`Binary`] and [`Ternary`] name every elementwise function the project knows; the chain machine
 //! ([`crate::vm`]) runs the same compiled loops, so a fused chain gives the same bits as separate passes.
 
+use crate::convert::convert_raw;
 use crate::isa::{Isa, Kernel, Lanes, Level, Real, dispatch, level};
 use crate::lanes;
 use crate::shared::{GRAIN, Shared, ranges};
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 /// Declares a vocabulary: variant, name, documentation.
@@ -446,30 +448,62 @@ unsafe fn compare_loop<V: Lanes, F: Fn(V, V) -> V::Mask>(
 /// `if self.truth { b } else { c }` and friends for floats in registers of the chain machine.
 struct TernaryKernel<T>(Ternary, [(*const T, usize); 3], *mut T, usize);
 
+/// `m` lanes of an operand from element `i` on.
+///
+/// # Safety
+/// As `ternary_raw`, for `i + m <= n`.
+#[inline(always)]
+unsafe fn operand<V: Lanes>((p, stride): (*const V::T, usize), i: usize, m: usize) -> V {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if stride == 0 {
+            V::splat(*p)
+        } else if m == V::N {
+            V::load(p.add(i))
+        } else {
+            V::load_partial(p.add(i), m)
+        }
+    }
+}
+
+#[inline(always)]
+fn ternary_lanes<V: Lanes>(op: Ternary, a: V, b: V, c: V) -> V {
+    match op {
+        Ternary::Select => V::select(truth(a), b, c),
+        Ternary::Fma => a.fma(b, c),
+        Ternary::Clip => a.max_nan(b).min_nan(c),
+    }
+}
+
+impl<T: Real> TernaryKernel<T> {
+    #[inline(always)]
+    fn each<V: Lanes<T = T>>(self, op: Ternary) {
+        let TernaryKernel(_, [a, b, c], out, n) = self;
+        let mut i = 0;
+        // SAFETY: made by `ternary_raw` from its caller's promise.
+        unsafe {
+            while i + V::N <= n {
+                let (a, b, c) = (operand(a, i, V::N), operand(b, i, V::N), operand(c, i, V::N));
+                ternary_lanes::<V>(op, a, b, c).store(out.add(i));
+                i += V::N;
+            }
+            if i < n {
+                let m = n - i;
+                let (a, b, c) = (operand(a, i, m), operand(b, i, m), operand(c, i, m));
+                ternary_lanes::<V>(op, a, b, c).store_partial(out.add(i), m);
+            }
+        }
+    }
+}
+
 impl<T: Real> Kernel for TernaryKernel<T> {
     type Out = ();
     #[inline(always)]
     fn run<S: Isa>(self) {
-        let TernaryKernel(op, x, out, n) = self;
-        let width = <T::V<S> as Lanes>::N;
-        let mut i = 0;
-        while i < n {
-            let m = (n - i).min(width);
-            // SAFETY: made by `ternary_raw` from its caller's promise; m values are left at least.
-            unsafe {
-                let [a, b, c] = x.map(|(p, stride)| match stride {
-                    0 => <T::V<S> as Lanes>::splat(*p),
-                    _ if m == width => <T::V<S> as Lanes>::load(p.add(i)),
-                    _ => <T::V<S> as Lanes>::load_partial(p.add(i), m),
-                });
-                let y = match op {
-                    Ternary::Select => <T::V<S> as Lanes>::select(truth(a), b, c),
-                    Ternary::Fma => a.fma(b, c),
-                    Ternary::Clip => a.max_nan(b).min_nan(c),
-                };
-                if m == width { y.store(out.add(i)) } else { y.store_partial(out.add(i), m) }
-            }
-            i += m;
+        match self.0 {
+            Ternary::Select => self.each::<T::V<S>>(Ternary::Select),
+            Ternary::Fma => self.each::<T::V<S>>(Ternary::Fma),
+            Ternary::Clip => self.each::<T::V<S>>(Ternary::Clip),
         }
     }
 }
@@ -789,36 +823,40 @@ half_number!(bf16);
 
 /// # Safety
 /// `y.len()` values at `x`.
-unsafe fn half_in<H: Copy + Into<f32>>(x: *const H, y: &mut [f32]) {
-    for (i, v) in y.iter_mut().enumerate() {
-        // SAFETY: the caller's promise.
-        *v = unsafe { *x.add(i) }.into();
-    }
+unsafe fn half_in<H: HalfTile>(x: *const H, y: &mut [f32]) {
+    // SAFETY: the caller's promise.
+    H::widen(unsafe { std::slice::from_raw_parts(x, y.len()) }, y);
 }
 
 /// # Safety
 /// Room for `x.len()` values at `y`.
-unsafe fn half_out<H: FromF32>(x: &[f32], y: *mut H) {
-    for (i, &v) in x.iter().enumerate() {
-        // SAFETY: the caller's promise.
-        unsafe { *y.add(i) = H::from_f32(v) };
-    }
+unsafe fn half_out<H: HalfTile>(x: &[f32], y: *mut H) {
+    // SAFETY: the caller's promise.
+    H::narrow(x, unsafe { std::slice::from_raw_parts_mut(y, x.len()) });
 }
 
-/// Rounding from float32.
-trait FromF32 {
-    fn from_f32(x: f32) -> Self;
+/// Conversion of whole tiles.
+trait HalfTile: Sized {
+    fn widen(x: &[Self], y: &mut [f32]);
+    fn narrow(x: &[f32], y: &mut [Self]);
 }
-impl FromF32 for f16 {
-    #[inline(always)]
-    fn from_f32(x: f32) -> f16 {
-        f16::from_f32(x)
+impl HalfTile for f16 {
+    // The crate uses the processor's conversion instructions.
+    fn widen(x: &[f16], y: &mut [f32]) {
+        x.convert_to_f32_slice(y);
+    }
+    fn narrow(x: &[f32], y: &mut [f16]) {
+        y.convert_from_f32_slice(x);
     }
 }
-impl FromF32 for bf16 {
-    #[inline(always)]
-    fn from_f32(x: f32) -> bf16 {
-        bf16::from_f32(x)
+impl HalfTile for bf16 {
+    fn widen(x: &[bf16], y: &mut [f32]) {
+        // SAFETY: both have the same length.
+        unsafe { convert_raw(x.as_ptr(), y.as_mut_ptr(), y.len()) }
+    }
+    fn narrow(x: &[f32], y: &mut [bf16]) {
+        // SAFETY: both have the same length.
+        unsafe { convert_raw(x.as_ptr(), y.as_mut_ptr(), y.len()) }
     }
 }
 
