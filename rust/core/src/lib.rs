@@ -5,10 +5,14 @@
 
 pub mod autodiff;
 pub mod dtype;
+pub mod epoch;
 pub mod error;
 pub mod layout;
+pub mod loader;
 pub mod op;
 pub mod ops;
+pub mod passes;
+pub mod program;
 pub mod shape;
 pub mod storage;
 pub mod tensor;

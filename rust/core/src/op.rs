@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rkeras_kernels::map::{Binary, Unary};
+pub use rkeras_kernels::map::{Binary, Ternary, Unary};
 use smallvec::SmallVec;
 
 use crate::dtype::DType;
@@ -66,6 +66,13 @@ pub trait Op: Debug + Send + Sync + Any {
     /// For fused ops: the same computation as a composition of simpler ops; a law compares the two.
     fn reference(&self, x: &[Value]) -> Option<Result<Vec<Value>>> {
         let _ = x;
+        None
+    }
+
+    /// The same op for the case that some inputs are what an output's buffer held before (`reuse[i]` is that output);
+    /// `eval` is given empty views for them. `None` if the op cannot work in place.
+    fn in_place(&self, reuse: &[Option<usize>]) -> Option<std::sync::Arc<dyn Op>> {
+        let _ = reuse;
         None
     }
 

@@ -5,6 +5,7 @@
 //! every parallel split depends on the shape of the work, never on the number of threads ([`par`]).
 
 pub mod buffer;
+pub mod conv;
 pub mod convert;
 pub mod copy;
 pub mod gather;

@@ -7,9 +7,12 @@ use crate::op::OpDef;
 
 pub mod cast;
 pub mod concat;
+pub mod conv;
 pub mod elementwise;
+pub mod fused;
 pub mod gather;
 pub mod matmul;
+pub mod pooling;
 pub mod random;
 pub mod reduce;
 pub mod reshape;
@@ -21,9 +24,11 @@ pub mod sort;
 const FAMILIES: &[fn() -> Vec<OpDef>] = &[
     cast::ops,
     concat::ops,
+    conv::ops,
     elementwise::ops,
     gather::ops,
     matmul::ops,
+    pooling::ops,
     random::ops,
     reduce::ops,
     reshape::ops,

@@ -1,0 +1,141 @@
+//! Graph in, equal graph out: what happens between a trace and a program.
+
+mod fuse;
+mod patterns;
+mod simplify;
+
+use std::collections::HashMap;
+
+use crate::error::Result;
+use crate::trace::{Graph, Node, NodeKind, Port, Value};
+use crate::variable::Variable;
+
+/// A graph under transformation: nodes in an order in which they can run, and what is wanted of them.
+#[derive(Clone, Debug, Default)]
+pub struct Ir {
+    /// The nodes.
+    pub nodes: Vec<Node>,
+    /// What the program returns.
+    pub outputs: Vec<Port>,
+    /// What variables hold in the end.
+    pub assigns: Vec<(Variable, Port)>,
+    /// Nodes that run for their effect.
+    pub effects: Vec<u32>,
+    /// How many arguments the program takes.
+    pub inputs: usize,
+}
+
+/// Which passes run; tests switch them off one by one.
+#[derive(Clone, Copy, Debug)]
+pub struct Passes {
+    /// Fold constants, share equal nodes, drop identities.
+    pub simplify: bool,
+    /// Big patterns: products and convolutions with bias and activation.
+    pub patterns: bool,
+    /// Chains of elementwise ops.
+    pub fuse: bool,
+}
+
+impl Passes {
+    /// All of them.
+    pub const ALL: Passes = Passes { simplify: true, patterns: true, fuse: true };
+    /// None of them.
+    pub const NONE: Passes = Passes { simplify: false, patterns: false, fuse: false };
+}
+
+impl Ir {
+    /// What a trace recorded.
+    pub fn new(graph: &Graph, outputs: &[Value]) -> Result<Ir> {
+        let outputs = outputs.iter().map(|v| graph.import(v)).collect::<Result<_>>()?;
+        let body = graph.lock();
+        Ok(Ir {
+            nodes: body.nodes.clone(),
+            outputs,
+            assigns: body.assigns.clone(),
+            effects: body.effects.clone(),
+            inputs: body.inputs.len(),
+        })
+    }
+
+    /// Runs the passes.
+    pub fn optimize(mut self, passes: Passes) -> Result<Ir> {
+        self.drop_dead();
+        if passes.simplify {
+            self = simplify::run(self)?;
+            self.drop_dead();
+        }
+        if passes.patterns {
+            patterns::run(&mut self);
+            self.drop_dead();
+        }
+        if passes.fuse {
+            self = fuse::run(self);
+            self.drop_dead();
+        }
+        Ok(self)
+    }
+
+    /// Everything that is wanted.
+    pub fn roots(&self) -> impl Iterator<Item = Port> + '_ {
+        let effects = self.effects.iter().map(|&node| Port { node, output: 0 });
+        self.outputs.iter().copied().chain(self.assigns.iter().map(|(_, p)| *p)).chain(effects)
+    }
+
+    /// Drops nodes that nothing wanted depends on. Arguments stay, so that positions keep their meaning.
+    pub fn drop_dead(&mut self) {
+        let mut live = vec![false; self.nodes.len()];
+        for p in self.roots() {
+            live[p.node as usize] = true;
+        }
+        for i in (0..self.nodes.len()).rev() {
+            if live[i] {
+                for p in &self.nodes[i].inputs {
+                    live[p.node as usize] = true;
+                }
+            }
+        }
+        let mut moved = vec![u32::MAX; self.nodes.len()];
+        let mut kept = Vec::with_capacity(self.nodes.len());
+        for (i, mut node) in std::mem::take(&mut self.nodes).into_iter().enumerate() {
+            if live[i] {
+                for p in &mut node.inputs {
+                    p.node = moved[p.node as usize];
+                }
+                moved[i] = kept.len() as u32;
+                kept.push(node);
+            }
+        }
+        self.nodes = kept;
+        self.redirect(|p| Port { node: moved[p.node as usize], ..p });
+    }
+
+    /// Rewrites the ports of everything wanted.
+    pub(crate) fn redirect(&mut self, f: impl Fn(Port) -> Port) {
+        for p in &mut self.outputs {
+            *p = f(*p);
+        }
+        for (_, p) in &mut self.assigns {
+            *p = f(*p);
+        }
+        for n in &mut self.effects {
+            *n = f(Port { node: *n, output: 0 }).node;
+        }
+    }
+
+    /// How many uses each port has.
+    pub(crate) fn uses(&self) -> HashMap<Port, usize> {
+        let mut uses = HashMap::with_capacity(self.nodes.len());
+        for p in self.nodes.iter().flat_map(|n| n.inputs.iter().copied()).chain(self.roots()) {
+            *uses.entry(p).or_insert(0) += 1;
+        }
+        uses
+    }
+
+    /// The op of a node, if it is one.
+    pub(crate) fn op(&self, node: u32) -> Option<&std::sync::Arc<dyn crate::op::Op>> {
+        match &self.nodes[node as usize].kind {
+            NodeKind::Op(op) => Some(op),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Convolution in one to three dimensions, channels last, forward and both gradients.
+//!
+//! No tensor is unrolled as a whole. A region works on rows of output pixels: it lays the input pixels that a short run of
+//! outputs sees side by side (`[pixel][tap][channel]`, a few hundred kilobytes at most, or nothing where the input is laid
+//! out so already), and multiplies them with the kernel, which is packed once. The gradient for the input is the same
+//! with the kernel turned around and its channels swapped, one phase of the stride at a time; the gradient for the kernel
+//! multiplies the same strips, transposed, with the gradients of the outputs, over pieces whose number is a function of
+//! the shape.
+
+mod depthwise;
+mod strips;
+#[cfg(test)]
+mod tests;
+
+use crate::buffer::AllocError;
+use crate::gemm::Scalar;
+use crate::map::Unary;
+
+/// The geometry; one- and two-dimensional convolutions lead with ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvShape {
+    /// Images.
+    pub n: usize,
+    /// Input sizes.
+    pub in_sp: [usize; 3],
+    /// Input channels.
+    pub c_in: usize,
+    /// Output sizes.
+    pub out_sp: [usize; 3],
+    /// Output channels.
+    pub c_out: usize,
+    /// Kernel sizes.
+    pub k: [usize; 3],
+    /// Steps of the window.
+    pub stride: [usize; 3],
+    /// Steps inside of the window.
+    pub dilation: [usize; 3],
+    /// Zeros before the first element; what sticks out behind is implied by `out_sp`.
+    pub pad_lo: [usize; 3],
+    /// Input and output channels fall into this many independent groups.
+    pub groups: usize,
+}
+
+impl ConvShape {
+    /// Elements of the input.
+    pub fn x_len(&self) -> usize {
+        self.n * self.in_sp.iter().product::<usize>() * self.c_in
+    }
+
+    /// Elements of the output.
+    pub fn y_len(&self) -> usize {
+        self.n * self.out_sp.iter().product::<usize>() * self.c_out
+    }
+
+    /// Elements of the kernel.
+    pub fn w_len(&self) -> usize {
+        self.taps() * (self.c_in / self.groups) * self.c_out
+    }
+
+    pub(crate) fn taps(&self) -> usize {
+        self.k.iter().product()
+    }
+
+    /// Every channel by itself: worth a loop of its own.
+    fn is_depthwise(&self) -> bool {
+        self.groups == self.c_in && self.groups > 1
+    }
+
+    fn check(&self, x: usize, w: usize, y: usize) {
+        assert!(
+            x == self.x_len() && w == self.w_len() && y == self.y_len(),
+            "conv: {x}, {w} and {y} elements do not fit {self:?}"
+        );
+    }
+}
+
+/// `y = x * w (+ bias, then the activation)`; kernel layout [taps..., c_in / groups, c_out].
+#[allow(private_bounds)]
+pub fn forward<T: Scalar>(
+    s: &ConvShape,
+    x: &[T],
+    w: &[T],
+    bias: Option<&[T]>,
+    activation: Option<Unary>,
+    y: &mut [T],
+) -> Result<(), AllocError> {
+    s.check(x.len(), w.len(), y.len());
+    if y.is_empty() {
+        return Ok(());
+    }
+    if s.is_depthwise() {
+        depthwise::forward(s, x, w, y);
+        return finish(s.c_out, bias, activation, y);
+    }
+    strips::forward(s, x, w, bias, activation, y)
+}
+
+/// The gradient of the input.
+#[allow(private_bounds)]
+pub fn input_grad<T: Scalar>(s: &ConvShape, dy: &[T], w: &[T], dx: &mut [T]) -> Result<(), AllocError> {
+    s.check(dx.len(), w.len(), dy.len());
+    if dx.is_empty() {
+        return Ok(());
+    }
+    if s.is_depthwise() {
+        depthwise::input_grad(s, dy, w, dx);
+        return Ok(());
+    }
+    strips::input_grad(s, dy, w, dx)
+}
+
+/// The gradient of the kernel.
+#[allow(private_bounds)]
+pub fn kernel_grad<T: Scalar>(s: &ConvShape, x: &[T], dy: &[T], dw: &mut [T]) -> Result<(), AllocError> {
+    s.check(x.len(), dw.len(), dy.len());
+    if dw.is_empty() {
+        return Ok(());
+    }
+    if s.is_depthwise() {
+        return depthwise::kernel_grad(s, x, dy, dw);
+    }
+    strips::kernel_grad(s, x, dy, dw)
+}
+
+/// Bias and activation for paths that have no epilogue of their own.
+fn finish<T: Scalar>(
+    c: usize,
+    bias: Option<&[T]>,
+    activation: Option<Unary>,
+    y: &mut [T],
+) -> Result<(), AllocError> {
+    if let Some(bias) = bias {
+        let grain = (1 << 14) / c.max(1) + 1;
+        let rows = y.len() / c.max(1);
+        let out = crate::shared::Shared::new(y);
+        crate::shared::ranges(rows, grain, |start, end| {
+            // SAFETY: ranges are disjoint.
+            let part = unsafe { out.part(start * c, (end - start) * c) };
+            for row in part.chunks_exact_mut(c) {
+                for (y, &b) in row.iter_mut().zip(bias) {
+                    *y = *y + b;
+                }
+            }
+        });
+    }
+    if let Some(f) = activation {
+        crate::map::unary_in_place(f, y);
+    }
+    Ok(())
+}

@@ -1,0 +1,187 @@
+use super::*;
+
+fn draw(n: usize, seed: usize) -> Vec<f64> {
+    (0..n).map(|i| (((i + seed) * 2_654_435_761) % 1009) as f64 / 504.5 - 1.0).collect()
+}
+
+/// Calls `f(x index, w index, y index)` for every product of the sum.
+fn each(s: &ConvShape, mut f: impl FnMut(usize, usize, usize)) {
+    let (ci, co) = (s.c_in / s.groups, s.c_out / s.groups);
+    let inside = |d: usize, o: usize, t: usize| {
+        (o * s.stride[d] + t * s.dilation[d]).checked_sub(s.pad_lo[d]).filter(|&i| i < s.in_sp[d])
+    };
+    for n in 0..s.n {
+        for o in 0..s.out_sp.iter().product::<usize>() {
+            let od = [o / s.out_sp[2] / s.out_sp[1], o / s.out_sp[2] % s.out_sp[1], o % s.out_sp[2]];
+            for t in 0..s.taps() {
+                let td = [t / s.k[2] / s.k[1], t / s.k[2] % s.k[1], t % s.k[2]];
+                let (Some(a), Some(b), Some(c)) =
+                    (inside(0, od[0], td[0]), inside(1, od[1], td[1]), inside(2, od[2], td[2]))
+                else {
+                    continue;
+                };
+                let pixel = ((n * s.in_sp[0] + a) * s.in_sp[1] + b) * s.in_sp[2] + c;
+                for j in 0..s.c_out {
+                    for i in 0..ci {
+                        let y = (n * s.out_sp.iter().product::<usize>() + o) * s.c_out + j;
+                        f(pixel * s.c_in + j / co * ci + i, (t * ci + i) * s.c_out + j, y);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn close(got: &[f64], want: &[f64], what: &str, s: &ConvShape) {
+    for (i, (g, w)) in got.iter().zip(want).enumerate() {
+        assert!((g - w).abs() < 1e-10, "{what} {i}: {g} {w} {s:?}");
+    }
+}
+
+fn check(s: ConvShape) {
+    let (x, w, dy) = (draw(s.x_len(), 1), draw(s.w_len(), 2), draw(s.y_len(), 3));
+    let (mut y, mut dx, mut dw) = (vec![0.0; s.y_len()], vec![0.0; s.x_len()], vec![0.0; s.w_len()]);
+    each(&s, |i, j, o| {
+        y[o] += x[i] * w[j];
+        dx[i] += dy[o] * w[j];
+        dw[j] += dy[o] * x[i];
+    });
+    let mut out = vec![9.0; s.y_len()];
+    forward(&s, &x, &w, None, None, &mut out).unwrap();
+    close(&out, &y, "y", &s);
+    let bias = draw(s.c_out, 4);
+    forward(&s, &x, &w, Some(&bias), Some(Unary::Relu), &mut out).unwrap();
+    let with: Vec<f64> = y.iter().enumerate().map(|(i, v)| (v + bias[i % s.c_out]).max(0.0)).collect();
+    close(&out, &with, "relu(y + b)", &s);
+    let mut out = vec![9.0; s.x_len()];
+    input_grad(&s, &dy, &w, &mut out).unwrap();
+    close(&out, &dx, "dx", &s);
+    let mut out = vec![9.0; s.w_len()];
+    kernel_grad(&s, &x, &dy, &mut out).unwrap();
+    close(&out, &dw, "dw", &s);
+    // The same in float32, against float64.
+    let single = |v: &[f64]| v.iter().map(|&v| v as f32).collect::<Vec<_>>();
+    let mut out = vec![0f32; s.y_len()];
+    forward(&s, &single(&x), &single(&w), None, None, &mut out).unwrap();
+    for (g, w) in out.iter().zip(&y) {
+        assert!((f64::from(*g) - w).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn all_geometries() {
+    let base = ConvShape {
+        n: 2,
+        in_sp: [1, 1, 7],
+        c_in: 3,
+        out_sp: [1, 1, 5],
+        c_out: 4,
+        k: [1, 1, 3],
+        stride: [1; 3],
+        dilation: [1; 3],
+        pad_lo: [0; 3],
+        groups: 1,
+    };
+    check(base);
+    check(ConvShape { in_sp: [1, 1, 9], out_sp: [1, 1, 5], stride: [1, 1, 2], pad_lo: [0, 0, 1], ..base });
+    check(ConvShape {
+        in_sp: [1, 6, 7],
+        out_sp: [1, 6, 7],
+        k: [1, 3, 3],
+        pad_lo: [0, 1, 1],
+        c_in: 1,
+        c_out: 17,
+        ..base
+    });
+    check(ConvShape {
+        in_sp: [1, 8, 9],
+        out_sp: [1, 4, 3],
+        k: [1, 2, 3],
+        stride: [1, 2, 3],
+        pad_lo: [0, 0, 0],
+        ..base
+    });
+    check(ConvShape {
+        in_sp: [1, 9, 9],
+        out_sp: [1, 5, 5],
+        k: [1, 3, 3],
+        dilation: [1, 2, 2],
+        c_in: 4,
+        groups: 2,
+        ..base
+    });
+    check(ConvShape {
+        in_sp: [4, 5, 6],
+        out_sp: [2, 3, 3],
+        k: [2, 3, 2],
+        stride: [2, 2, 2],
+        pad_lo: [0, 1, 0],
+        ..base
+    });
+    check(ConvShape { in_sp: [1, 6, 5], out_sp: [1, 6, 5], k: [1, 1, 1], c_in: 9, c_out: 20, ..base });
+    check(ConvShape {
+        in_sp: [1, 6, 5],
+        out_sp: [1, 6, 5],
+        k: [1, 3, 3],
+        pad_lo: [0, 1, 1],
+        c_out: 6,
+        groups: 3,
+        ..base
+    });
+    check(ConvShape {
+        in_sp: [1, 7, 7],
+        out_sp: [1, 3, 3],
+        k: [1, 3, 3],
+        stride: [1, 3, 2],
+        pad_lo: [0, 1, 0],
+        c_out: 3,
+        groups: 3,
+        ..base
+    });
+    check(ConvShape {
+        in_sp: [1, 10, 10],
+        out_sp: [1, 4, 4],
+        k: [1, 2, 2],
+        stride: [1, 3, 3],
+        dilation: [1, 2, 2],
+        pad_lo: [0, 1, 1],
+        ..base
+    });
+    check(ConvShape {
+        n: 3,
+        in_sp: [1, 20, 21],
+        out_sp: [1, 18, 19],
+        k: [1, 3, 3],
+        c_in: 8,
+        c_out: 33,
+        ..base
+    });
+}
+
+#[test]
+fn threads_do_not_matter() {
+    let s = ConvShape {
+        n: 5,
+        in_sp: [1, 13, 13],
+        c_in: 16,
+        out_sp: [1, 11, 11],
+        c_out: 24,
+        k: [1, 3, 3],
+        stride: [1; 3],
+        dilation: [1; 3],
+        pad_lo: [0; 3],
+        groups: 1,
+    };
+    let single = |v: Vec<f64>| v.iter().map(|&v| v as f32).collect::<Vec<_>>();
+    let (x, w, dy) = (single(draw(s.x_len(), 1)), single(draw(s.w_len(), 2)), single(draw(s.y_len(), 3)));
+    let mut seen: Vec<(Vec<f32>, Vec<f32>, Vec<f32>)> = Vec::new();
+    for threads in [1, 2, 3, 8] {
+        crate::par::set_threads(threads);
+        let (mut y, mut dx, mut dw) = (vec![0f32; s.y_len()], vec![0f32; s.x_len()], vec![0f32; s.w_len()]);
+        forward(&s, &x, &w, None, None, &mut y).unwrap();
+        input_grad(&s, &dy, &w, &mut dx).unwrap();
+        kernel_grad(&s, &x, &dy, &mut dw).unwrap();
+        seen.push((y, dx, dw));
+    }
+    assert!(seen.iter().all(|s| s == &seen[0]));
+}
