@@ -36,9 +36,9 @@ pub fn run(
     let mut done = 0;
     while until.steps.is_none_or(|steps| done < steps) {
         let Some(rows) = loader.next_rows() else { break };
-        let program = programs.get_mut(&rows).ok_or_else(|| {
-            Error::internal("epoch", format!("no program for a batch of {rows} rows"))
-        })?;
+        let program = programs
+            .get_mut(&rows)
+            .ok_or_else(|| Error::internal("epoch", format!("no program for a batch of {rows} rows")))?;
         let Some(batch) = loader.next_batch()? else { break };
         let inputs: Vec<&Tensor> = batch.iter().collect();
         match &mut collect {

@@ -37,13 +37,23 @@ struct Ahead {
 
 impl Loader {
     /// Batches of `batch_size` rows of all arrays, which have the same number of rows.
-    pub fn new(arrays: Vec<Tensor>, batch_size: usize, shuffle: bool, seed: u64, drop_last: bool) -> Result<Loader> {
+    pub fn new(
+        arrays: Vec<Tensor>,
+        batch_size: usize,
+        shuffle: bool,
+        seed: u64,
+        drop_last: bool,
+    ) -> Result<Loader> {
         let rows = arrays.first().and_then(|a| a.shape().first().copied());
         let Some(rows) = rows else {
             return Err(Error::value("Loader", "at least one array with rows", "none"));
         };
         if let Some(other) = arrays.iter().find(|a| a.shape().first() != Some(&rows)) {
-            return Err(Error::value("Loader", format!("arrays of {rows} rows each"), format!("shape {}", other.spec().shape)));
+            return Err(Error::value(
+                "Loader",
+                format!("arrays of {rows} rows each"),
+                format!("shape {}", other.spec().shape),
+            ));
         }
         if batch_size == 0 {
             return Err(Error::value("Loader", "a batch_size of at least 1", "0"));
@@ -95,7 +105,9 @@ impl Loader {
             // Rows side by side need no copy.
             let (start, len) = (self.next * self.batch_size, self.batch_rows(self.next));
             self.next += 1;
-            return Ok(Some(self.arrays.iter().map(|a| a.with_layout(a.layout().slice(0, start, len, 1))).collect()));
+            return Ok(Some(
+                self.arrays.iter().map(|a| a.with_layout(a.layout().slice(0, start, len, 1))).collect(),
+            ));
         };
         let row_bytes: usize = self.arrays.iter().map(row_bytes).sum();
         if row_bytes * self.batch_size < PREFETCH_BYTES {
@@ -160,7 +172,8 @@ fn gather(arrays: &[Tensor], rows: &[i64]) -> Result<Vec<Tensor>> {
             if size == 0 {
                 return Ok(out);
             }
-            let copy = |(to, &row): (&mut [u8], &i64)| to.copy_from_slice(&from[row as usize * size..][..size]);
+            let copy =
+                |(to, &row): (&mut [u8], &i64)| to.copy_from_slice(&from[row as usize * size..][..size]);
             if to.len() >= PARALLEL_BYTES {
                 to.par_chunks_mut(size).with_min_len((1 << 16) / size + 1).zip(rows).for_each(copy);
             } else {
@@ -192,11 +205,15 @@ mod tests {
     fn every_row_once_in_an_order_of_seed_and_epoch() {
         let x: Vec<f32> = (0..21).flat_map(|i| [i as f32, 0.5]).collect();
         let y: Vec<i32> = (0..21).collect();
-        let arrays = || vec![Tensor::from_slice(&[21, 2], &x).unwrap(), Tensor::from_slice(&[21], &y).unwrap()];
+        let arrays =
+            || vec![Tensor::from_slice(&[21, 2], &x).unwrap(), Tensor::from_slice(&[21], &y).unwrap()];
         let mut plain = Loader::new(arrays(), 8, false, 1, false).unwrap();
         assert_eq!((plain.batches(), plain.batch_rows(2)), (3, 5));
         assert!(rows_seen(&mut plain).windows(2).all(|w| w[1] == w[0] + 1.0));
-        let (mut a, mut b) = (Loader::new(arrays(), 8, true, 1, false).unwrap(), Loader::new(arrays(), 4, true, 1, false).unwrap());
+        let (mut a, mut b) = (
+            Loader::new(arrays(), 8, true, 1, false).unwrap(),
+            Loader::new(arrays(), 4, true, 1, false).unwrap(),
+        );
         let (first, second) = (rows_seen(&mut a), rows_seen(&mut b));
         assert_eq!(first, second);
         a.start(1);

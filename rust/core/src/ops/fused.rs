@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rkeras_kernels::convert::Kind;
-use rkeras_kernels::vm::{Chain, InputSpec};
 pub use rkeras_kernels::vm::{Access, Step};
+use rkeras_kernels::vm::{Chain, InputSpec};
 use smallvec::SmallVec;
 
 use crate::dtype::DType;
@@ -39,11 +39,20 @@ impl Fused {
         outputs: Vec<DType>,
         steps: Vec<Step>,
     ) -> Result<Fused> {
-        let inputs = inputs.into_iter().map(|(d, access)| InputSpec { kind: kind(d), access, in_place: None }).collect();
+        let inputs = inputs
+            .into_iter()
+            .map(|(d, access)| InputSpec { kind: kind(d), access, in_place: None })
+            .collect();
         Fused::plan(shape.into(), wide, inputs, outputs, steps)
     }
 
-    fn plan(shape: Dims, wide: bool, inputs: Vec<InputSpec>, outputs: Vec<DType>, steps: Vec<Step>) -> Result<Fused> {
+    fn plan(
+        shape: Dims,
+        wide: bool,
+        inputs: Vec<InputSpec>,
+        outputs: Vec<DType>,
+        steps: Vec<Step>,
+    ) -> Result<Fused> {
         let kinds: Vec<Kind> = outputs.iter().map(|&d| kind(d)).collect();
         let failed = |what| Error::internal("fused", what);
         let chain = if wide {
@@ -76,8 +85,11 @@ impl Op for Fused {
 
     fn eval(&self, x: &[View<'_>], y: &mut [ViewMut<'_>], _: &Faults) {
         let len = self.shape.iter().product();
-        let inputs: SmallVec<[&[u8]; 8]> =
-            x.iter().zip(&self.inputs).map(|(v, s)| if s.in_place.is_some() { &[][..] } else { v.raw() }).collect();
+        let inputs: SmallVec<[&[u8]; 8]> = x
+            .iter()
+            .zip(&self.inputs)
+            .map(|(v, s)| if s.in_place.is_some() { &[][..] } else { v.raw() })
+            .collect();
         let mut outputs: SmallVec<[&mut [u8]; 4]> = y.iter_mut().map(|v| &mut *v.bytes).collect();
         match &self.chain {
             Planned::F32(chain) => chain.run(len, &inputs, &mut outputs),
@@ -99,7 +111,8 @@ impl Op for Fused {
             spec.in_place = Some(o);
         }
         let wide = matches!(self.chain, Planned::F64(_));
-        let op = Fused::plan(self.shape.clone(), wide, inputs, self.outputs.clone(), self.steps.clone()).ok()?;
+        let op =
+            Fused::plan(self.shape.clone(), wide, inputs, self.outputs.clone(), self.steps.clone()).ok()?;
         Some(Arc::new(op))
     }
 }

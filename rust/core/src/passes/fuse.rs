@@ -68,7 +68,9 @@ pub(super) fn run(ir: Ir) -> Ir {
         }
         let fits = joint.is_some_and(|g| {
             let sink = &ir.nodes[g as usize];
-            sink.specs[0].shape == node.specs[0].shape && computes_in(&ir, sink) == Some(wide) && size[g as usize] < MOST
+            sink.specs[0].shape == node.specs[0].shape
+                && computes_in(&ir, sink) == Some(wide)
+                && size[g as usize] < MOST
         });
         // A cast of something that the same chain computes would skip its rounding; only loads convert.
         let sink = if fits { joint.unwrap_or(i as u32) } else { i as u32 };
@@ -123,7 +125,12 @@ fn copy_node(ir: &Ir, i: u32, out: &mut Ir, moved: &mut HashMap<Port, Port>) {
 }
 
 /// The fused node of a group and the old ports of its outputs.
-fn build(ir: &Ir, members: &[u32], wanted: &[bool], moved: &HashMap<Port, Port>) -> Option<(Node, Vec<Port>)> {
+fn build(
+    ir: &Ir,
+    members: &[u32],
+    wanted: &[bool],
+    moved: &HashMap<Port, Port>,
+) -> Option<(Node, Vec<Port>)> {
     let sink = *members.last()?;
     let node = &ir.nodes[sink as usize];
     let shape = node.specs[0].shape.dims()?;
@@ -143,7 +150,9 @@ fn build(ir: &Ir, members: &[u32], wanted: &[bool], moved: &HashMap<Port, Port>)
             }
             let source = &ir.nodes[p.node as usize];
             let scalar = match &source.kind {
-                NodeKind::Const(t) if t.shape().iter().product::<usize>() == 1 => t.to_f64().ok()?.first().copied(),
+                NodeKind::Const(t) if t.shape().iter().product::<usize>() == 1 => {
+                    t.to_f64().ok()?.first().copied()
+                }
                 _ => None,
             };
             if let Some(c) = scalar {
@@ -199,7 +208,10 @@ fn build(ir: &Ir, members: &[u32], wanted: &[bool], moved: &HashMap<Port, Port>)
 /// How a contiguous input of shape `from` is read by a chain over `to`.
 fn access(from: &[usize], to: &[usize]) -> Option<Access> {
     let count: usize = from.iter().product();
-    if from == to || (count == to.iter().product::<usize>() && from.iter().filter(|&&d| d != 1).eq(to.iter().filter(|&&d| d != 1))) {
+    if from == to
+        || (count == to.iter().product::<usize>()
+            && from.iter().filter(|&&d| d != 1).eq(to.iter().filter(|&&d| d != 1)))
+    {
         return Some(Access::Contiguous);
     }
     if count == 1 {

@@ -31,7 +31,9 @@ pub(super) fn run(ir: &mut Ir) {
                 }
             }
             Some(Lane::Unary(f)) if once(inputs[0]) => {
-                let Some(fused) = ir.op(inputs[0].node).and_then(|op| with_activation(op.as_ref(), f)) else { continue };
+                let Some(fused) = ir.op(inputs[0].node).and_then(|op| with_activation(op.as_ref(), f)) else {
+                    continue;
+                };
                 ir.nodes[i].inputs = ir.nodes[inputs[0].node as usize].inputs.clone();
                 ir.nodes[i].kind = NodeKind::Op(fused);
             }
@@ -45,7 +47,8 @@ fn with_bias(ir: &Ir, product: Port, bias: Port) -> Option<Arc<dyn Op>> {
     let op = ir.op(product.node)?;
     let out = &ir.nodes[product.node as usize].specs[0];
     let spec = &ir.nodes[bias.node as usize].specs[bias.output as usize];
-    let one_per_column = spec.shape.rank() == 1 && spec.shape[0] == *out.shape.last()? && spec.dtype == out.dtype;
+    let one_per_column =
+        spec.shape.rank() == 1 && spec.shape[0] == *out.shape.last()? && spec.dtype == out.dtype;
     if !one_per_column || !matches!(out.dtype, crate::dtype::DType::F32 | crate::dtype::DType::F64) {
         return None;
     }

@@ -71,7 +71,12 @@ pub(super) fn run(ir: Ir) -> Result<Ir> {
 /// Small constants are equal if their elements are, large ones if they are the same tensor.
 fn const_key(t: &Tensor) -> String {
     match t.shape().iter().product::<usize>() {
-        0..=8 => format!("const {:?} {:?} {:?}", t.dtype(), t.shape(), t.to_f64().unwrap_or_default().iter().map(|x| x.to_bits()).collect::<Vec<_>>()),
+        0..=8 => format!(
+            "const {:?} {:?} {:?}",
+            t.dtype(),
+            t.shape(),
+            t.to_f64().unwrap_or_default().iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+        ),
         _ => format!("const #{}", t.key()),
     }
 }
@@ -87,7 +92,8 @@ fn constant(out: &mut Ir, known: &mut HashMap<String, u32>, t: Tensor) -> u32 {
 /// The results of an op on constants, if they are small.
 fn fold(node: &Node, out: &Ir) -> Result<Option<Vec<Tensor>>> {
     let NodeKind::Op(op) = &node.kind else { return Ok(None) };
-    let size: usize = node.specs.iter().map(|s| s.shape.len().unwrap_or(usize::MAX).saturating_mul(s.dtype.size())).sum();
+    let size: usize =
+        node.specs.iter().map(|s| s.shape.len().unwrap_or(usize::MAX).saturating_mul(s.dtype.size())).sum();
     if op.traits().effect || node.inputs.is_empty() || (size > FOLD_BYTES && !op.traits().view) {
         return Ok(None);
     }

@@ -114,7 +114,12 @@ impl<P: Clone> Cache<P> {
             }
             out
         };
-        let nearest = self.entries.iter().filter(|(s, _)| s.kind == wanted.kind).map(|(s, _)| differences(s)).min_by_key(Vec::len);
+        let nearest = self
+            .entries
+            .iter()
+            .filter(|(s, _)| s.kind == wanted.kind)
+            .map(|(s, _)| differences(s))
+            .min_by_key(Vec::len);
         match nearest {
             None => format!("{}: first call", wanted.kind),
             Some(d) => format!("{}: {}", wanted.kind, d.join("; ")),
@@ -129,7 +134,11 @@ mod tests {
 
     #[test]
     fn bounded_counted_explained() {
-        let signature = |n: usize| Signature { kind: "train".into(), specs: vec![Spec::known(&[n, 3], DType::F32)], fixed: String::new() };
+        let signature = |n: usize| Signature {
+            kind: "train".into(),
+            specs: vec![Spec::known(&[n, 3], DType::F32)],
+            fixed: String::new(),
+        };
         let mut cache = Cache::new(2);
         for n in [1, 2, 3] {
             assert!(cache.get(&signature(n)).is_none());

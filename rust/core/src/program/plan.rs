@@ -127,7 +127,13 @@ impl Plan {
             let name = x.op.as_ref().map_or("copy", |op| op.name());
             let _ = write!(out, "{i:4} {name}");
             for (p, reuse) in x.inputs.iter().zip(&x.reuse) {
-                let _ = write!(out, " {}{:?}{:?}", if reuse.is_some() { "*" } else { "" }, p.root, p.layout.shape.as_slice());
+                let _ = write!(
+                    out,
+                    " {}{:?}{:?}",
+                    if reuse.is_some() { "*" } else { "" },
+                    p.root,
+                    p.layout.shape.as_slice()
+                );
             }
             let _ = write!(out, " ->");
             for p in &x.outputs {
@@ -189,7 +195,13 @@ impl Builder {
         Ok(to)
     }
 
-    fn op(&mut self, op: &Arc<dyn Op>, inputs: &[Port], specs: &[Spec], port: impl Fn(usize) -> Port) -> Result<()> {
+    fn op(
+        &mut self,
+        op: &Arc<dyn Op>,
+        inputs: &[Port],
+        specs: &[Spec],
+        port: impl Fn(usize) -> Port,
+    ) -> Result<()> {
         let traits = op.traits();
         if traits.view {
             let from = self.places[&inputs[0]].clone();
@@ -243,7 +255,11 @@ impl Builder {
         let assigned: Vec<(usize, Place)> =
             ir.assigns.iter().map(|(v, p)| (self.variable(v), self.places[p].clone())).collect();
         for (v, place) in &assigned {
-            let to = Place { root: Root::Variable(*v), layout: Layout::contiguous(&place.layout.shape), dtype: place.dtype };
+            let to = Place {
+                root: Root::Variable(*v),
+                layout: Layout::contiguous(&place.layout.shape),
+                dtype: place.dtype,
+            };
             if place.root == to.root && place.layout == to.layout {
                 continue;
             }
@@ -251,7 +267,9 @@ impl Builder {
             // Straight into the variable, if the value is made as a whole by one instruction after which nothing reads
             // the old one.
             let direct = match place.root {
-                Root::Arena(k) if place.layout == to.layout && !taken.contains_key(&k) => Some((k, self.pieces[k].first)),
+                Root::Arena(k) if place.layout == to.layout && !taken.contains_key(&k) => {
+                    Some((k, self.pieces[k].first))
+                }
                 _ => None,
             };
             let from_old = assigned.iter().any(|(_, p)| p.root == Root::Variable(*v));
@@ -303,7 +321,11 @@ impl Builder {
                 let bytes = crate::tensor::byte_len(&p.layout.shape, p.dtype)?;
                 let now = self.plan.instructions.len();
                 self.pieces.push(Piece { bytes, first: now, last: usize::MAX });
-                let saved = Place { root: Root::Arena(self.pieces.len() - 1), layout: Layout::contiguous(&p.layout.shape), dtype: spec.dtype };
+                let saved = Place {
+                    root: Root::Arena(self.pieces.len() - 1),
+                    layout: Layout::contiguous(&p.layout.shape),
+                    dtype: spec.dtype,
+                };
                 let reuse = SmallVec::from_elem(None, 1);
                 self.plan.instructions.push(Instruction {
                     op: None,
@@ -333,8 +355,13 @@ impl Builder {
     /// Only element by element, in place.
     fn reads_in_place(&self, at: usize, v: usize, k: usize) -> bool {
         let x = &self.plan.instructions[at];
-        let reads: Vec<usize> =
-            x.inputs.iter().enumerate().filter(|(_, p)| p.root == Root::Variable(v)).map(|(i, _)| i).collect();
+        let reads: Vec<usize> = x
+            .inputs
+            .iter()
+            .enumerate()
+            .filter(|(_, p)| p.root == Root::Variable(v))
+            .map(|(i, _)| i)
+            .collect();
         let (Some(op), [read]) = (&x.op, reads.as_slice()) else { return reads.is_empty() };
         let mut reuse: SmallVec<[Option<usize>; 4]> = SmallVec::from_elem(None, x.inputs.len());
         reuse[*read] = x.outputs.iter().position(|p| p.root == Root::Arena(k));
@@ -353,7 +380,8 @@ impl Builder {
             let mut merged: Vec<(usize, usize)> = Vec::new();
             let mut free: SmallVec<[usize; 2]> = (0..x.outputs.len()).collect();
             for (i, input) in x.inputs.iter().enumerate() {
-                let same = |o: usize| x.outputs[o].layout == input.layout && x.outputs[o].dtype == input.dtype;
+                let same =
+                    |o: usize| x.outputs[o].layout == input.layout && x.outputs[o].dtype == input.dtype;
                 match input.root {
                     // The variable that an output became.
                     Root::Variable(_) => {
@@ -364,13 +392,17 @@ impl Builder {
                     }
                     Root::Arena(k) if self.pieces[k].last == at && !taken.contains_key(&k) => {
                         let twice = x.inputs.iter().filter(|p| p.root == input.root).count() > 1;
-                        let target = free.iter().copied().find(|&o| same(o) && matches!(x.outputs[o].root, Root::Arena(_)));
+                        let target = free
+                            .iter()
+                            .copied()
+                            .find(|&o| same(o) && matches!(x.outputs[o].root, Root::Arena(_)));
                         if let Some(o) = target
                             && !twice
                             && self.pieces[k].bytes > 4096
                             && let Root::Arena(new) = x.outputs[o].root
                         {
-                            let mut one: SmallVec<[Option<usize>; 4]> = SmallVec::from_elem(None, x.inputs.len());
+                            let mut one: SmallVec<[Option<usize>; 4]> =
+                                SmallVec::from_elem(None, x.inputs.len());
                             one[i] = Some(o);
                             if op.in_place(&one).is_some() {
                                 reuse[i] = Some(o);
@@ -408,7 +440,8 @@ impl Builder {
 
     /// Gives every piece an offset: large ones first, each at the lowest place that is free while it lives.
     fn lay_out(&mut self, taken: &HashMap<usize, usize>) {
-        let mut order: Vec<usize> = (0..self.pieces.len()).filter(|k| !taken.contains_key(k) && self.pieces[*k].bytes > 0).collect();
+        let mut order: Vec<usize> =
+            (0..self.pieces.len()).filter(|k| !taken.contains_key(k) && self.pieces[*k].bytes > 0).collect();
         order.sort_by_key(|&k| (std::cmp::Reverse(self.pieces[k].bytes), k));
         let mut placed: Vec<(usize, usize, usize, usize)> = Vec::new(); // offset, end, first, last
         let mut offsets = vec![(0, 0); self.pieces.len()];
@@ -443,13 +476,19 @@ impl Builder {
             .iter()
             .map(|x| {
                 let reads = x.inputs.iter().zip(&x.reuse).filter(|(_, r)| r.is_none());
-                (reads.map(|(p, _)| self.plan.region(p)).collect(), x.outputs.iter().map(|p| self.plan.region(p)).collect())
+                (
+                    reads.map(|(p, _)| self.plan.region(p)).collect(),
+                    x.outputs.iter().map(|p| self.plan.region(p)).collect(),
+                )
             })
             .collect();
         for (i, (reads, writes)) in regions.into_iter().enumerate() {
             let access = Access::new(reads, writes);
             let Some(access) = access else {
-                return Err(Error::internal("plan", format!("instruction {i} overlaps itself:\n{}", self.plan.dump())));
+                return Err(Error::internal(
+                    "plan",
+                    format!("instruction {i} overlaps itself:\n{}", self.plan.dump()),
+                ));
             };
             self.plan.instructions[i].access = access;
         }
@@ -464,9 +503,11 @@ impl Plan {
         match p.root {
             Root::Arena(k) => Region { part: 0, offset: self.pieces[k].0, len: self.pieces[k].1 },
             Root::Variable(v) => Region { part: 1 + v, offset: 0, len: bytes(self.variables[v].spec()) },
-            Root::Const(c) => {
-                Region { part: 1 + self.variables.len() + c, offset: 0, len: self.constants[c].storage().bytes().len() }
-            }
+            Root::Const(c) => Region {
+                part: 1 + self.variables.len() + c,
+                offset: 0,
+                len: self.constants[c].storage().bytes().len(),
+            },
             Root::Input(i) => Region {
                 part: 1 + self.variables.len() + self.constants.len() + i,
                 offset: 0,

@@ -41,7 +41,9 @@ impl Program {
             if plan.written[*v] && guard.bytes_mut().is_none() {
                 // Somebody holds the old value: it stays as it is, and we go on in a copy.
                 let mut copy = Tensor::scratch(guard.shape(), guard.dtype())?;
-                guard.view().copy_to(copy.bytes_mut().ok_or_else(|| Error::internal("run", "a shared copy"))?);
+                guard
+                    .view()
+                    .copy_to(copy.bytes_mut().ok_or_else(|| Error::internal("run", "a shared copy"))?);
                 **guard = copy;
             }
         }
@@ -66,7 +68,8 @@ impl Program {
                     let mut reads = reads.iter();
                     let mut views: SmallVec<[View<'_>; 8]> = SmallVec::new();
                     for (p, reuse) in x.inputs.iter().zip(&x.reuse) {
-                        let bytes = if reuse.is_some() { &[][..] } else { reads.next().copied().unwrap_or(&[]) };
+                        let bytes =
+                            if reuse.is_some() { &[][..] } else { reads.next().copied().unwrap_or(&[]) };
                         views.push(View { dtype: p.dtype, layout: &p.layout, bytes });
                     }
                     match &x.op {
@@ -85,7 +88,9 @@ impl Program {
                 let region = plan.region(p);
                 let access = rkeras_kernels::buffer::Access::new(vec![region], vec![])
                     .ok_or_else(|| Error::internal("run", "a result that overlaps itself"))?;
-                w.with(&access, |reads, _| View { dtype: p.dtype, layout: &p.layout, bytes: reads[0] }.copy_to(out));
+                w.with(&access, |reads, _| {
+                    View { dtype: p.dtype, layout: &p.layout, bytes: reads[0] }.copy_to(out)
+                });
             }
         }
         for (v, guard) in &mut guards {
