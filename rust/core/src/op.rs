@@ -6,8 +6,8 @@
 
 use std::any::Any;
 use std::fmt::Debug;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 pub use rkeras_kernels::map::{Binary, Ternary, Unary};
 use smallvec::SmallVec;
@@ -149,6 +149,21 @@ impl Vjp<'_> {
             None => Value::zeros_like(&self.y[i]),
         }
     }
+
+    /// The gradient of the composition `f` of the inputs, which computes the same as the op.
+    pub fn through(&self, f: impl FnOnce(&[Value]) -> Result<Vec<Value>>) -> Result<Vec<Option<Value>>> {
+        let specs: Vec<Spec> = self.x.iter().map(Value::spec).collect();
+        let (f, captures) = Function::trace(&specs, f)?;
+        if !captures.is_empty() {
+            return Err(Error::internal("gradient", "a composition that captures values"));
+        }
+        let mut args = self.x.to_vec();
+        for i in 0..self.y.len() {
+            args.push(self.dy(i)?);
+        }
+        let dx = self.engine.vjp_of(&f)?.call(&args)?;
+        Ok(dx.into_iter().zip(self.needs).map(|(dx, &needed)| needed.then_some(dx)).collect())
+    }
 }
 
 /// What the autodiff engine offers to gradient rules of control flow, so that ops need not import it.
@@ -284,6 +299,8 @@ impl Sample {
 pub enum Draw {
     /// Floats in [lo, hi), all different, away from kinks at 0 by 0.05.
     Float(Vec<usize>, f64, f64),
+    /// Floats in [lo, hi), always float64: for ops that carry functions, which are traced for one dtype.
+    Float64(Vec<usize>, f64, f64),
     /// int32 in [lo, hi).
     Int(Vec<usize>, i64, i64),
     /// Truth values.
@@ -301,7 +318,13 @@ impl Draw {
 
 /// Faults that only data can show, collected while kernels run and read once per step.
 #[derive(Debug, Default)]
-pub struct Faults(AtomicU32);
+pub struct Faults {
+    bits: AtomicU32,
+    error: Mutex<Option<Error>>,
+}
+
+/// The bit that says that [`Faults::error`] is set.
+const OTHER: u32 = 1 << 31;
 
 /// A fault that only data can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -322,14 +345,25 @@ pub enum Fault {
 impl Faults {
     /// Reports a fault.
     pub fn set(&self, fault: Fault) {
-        self.0.fetch_or(fault as u32, Ordering::Relaxed);
+        self.bits.fetch_or(fault as u32, Ordering::Relaxed);
+    }
+
+    /// Reports an error of a function that the op carries; the first one is kept.
+    pub fn fail(&self, error: Error) {
+        let mut first = self.error.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        first.get_or_insert(error);
+        self.bits.fetch_or(OTHER, Ordering::Relaxed);
     }
 
     /// The faults since the last call, as an error.
     pub fn take(&self, who: &str) -> Result<()> {
-        let bits = self.0.swap(0, Ordering::Relaxed);
+        let bits = self.bits.swap(0, Ordering::Relaxed);
         if bits == 0 {
             return Ok(());
+        }
+        if bits & OTHER != 0 {
+            let first = self.error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+            return Err(first.unwrap_or_else(|| Error::internal(who, "an error that got lost")));
         }
         let has = |f: Fault| bits & f as u32 != 0;
         Err(if has(Fault::IndexOutOfRange) {

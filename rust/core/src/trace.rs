@@ -283,6 +283,12 @@ impl Graph {
                 self.lock().constants.insert(t.key(), node);
                 Ok(Port { node, output: 0 })
             }
+            // The body of a loop that is only inferred: the value arrives as an argument all the same.
+            Value::Spec(spec) if self.parent.is_some() => {
+                let Value::Symbol(s) = self.input(spec.clone()) else { unreachable!("inputs are symbols") };
+                self.lock().captures.push(value.clone());
+                Ok(s.port)
+            }
             Value::Spec(_) => Err(Error::internal("trace", "a value without elements in a graph")),
         }
     }
@@ -420,7 +426,15 @@ impl Function {
         let results = with_mode(Mode::Graph(graph.clone()), || body(&args))?;
         let outputs = results.iter().map(|v| graph.import(v)).collect::<Result<_>>()?;
         let captures = graph.lock().captures.clone();
-        Ok((Function { graph, outputs, arity: specs.len() }, captures))
+        // Without a surrounding trace, variables are captured from the stand-in parent: read them where we are.
+        let captures = captures.into_iter().map(|value| match &value {
+            Value::Symbol(s) if s.graph.key == 0 => {
+                let kind = s.graph.lock().nodes[s.port.node as usize].kind.clone();
+                if let NodeKind::Read(variable) = kind { read(&variable) } else { Ok(value) }
+            }
+            _ => Ok(value),
+        });
+        Ok((Function { graph, outputs, arity: specs.len() }, captures.collect::<Result<_>>()?))
     }
 
     /// Specs of the results.
@@ -690,6 +704,11 @@ fn push_same(op: &Arc<dyn Op>, inputs: &[Value]) -> Result<Outputs<Value>> {
         }
     }
     if spec_only {
+        if let Mode::Graph(g) = mode()
+            && g.parent.is_some()
+        {
+            return g.push(op, inputs);
+        }
         let specs: SmallVec<[Spec; 4]> = inputs.iter().map(Value::spec).collect();
         return Ok(op.infer(&specs)?.into_iter().map(Value::Spec).collect());
     }
