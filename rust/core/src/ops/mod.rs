@@ -13,6 +13,7 @@ pub mod fused;
 pub mod gather;
 pub mod matmul;
 pub mod pooling;
+pub mod norm;
 pub mod random;
 pub mod reduce;
 pub mod reshape;
@@ -29,6 +30,7 @@ const FAMILIES: &[fn() -> Vec<OpDef>] = &[
     gather::ops,
     matmul::ops,
     pooling::ops,
+    norm::ops,
     random::ops,
     reduce::ops,
     reshape::ops,
