@@ -18,3 +18,9 @@ pub mod storage;
 pub mod tensor;
 pub mod trace;
 pub mod variable;
+
+/// The instruction set in use and the number of threads: facts of the machine, passed through for front ends.
+pub mod machine {
+    pub use rkeras_kernels::isa::level;
+    pub use rkeras_kernels::par::{set_threads, threads};
+}

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use rkeras_kernels::buffer::Buffer;
+/// Raw memory, for those who bring their own (the Python binding).
+pub use rkeras_kernels::buffer::Buffer;
 
 use crate::error::Result;
 

@@ -45,6 +45,13 @@ impl Variable {
         self.0.name.lock().map(|n| n.clone()).unwrap_or_default()
     }
 
+    /// Renames it.
+    pub fn set_name(&self, name: impl Into<String>) {
+        if let Ok(mut own) = self.0.name.lock() {
+            *own = name.into();
+        }
+    }
+
     /// Shape and dtype, which never change.
     pub fn spec(&self) -> &Spec {
         &self.0.spec
