@@ -13,6 +13,9 @@ class CallContext:
         self.training = None
 
 
+set_autocast = _rkeras.set_autocast
+mode = _rkeras.mode
+
 call_context = None  # the CallContext of the calls going on, or None
 
 

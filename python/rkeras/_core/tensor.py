@@ -79,7 +79,10 @@ def convert_to_tensor(x, dtype=None):
     if dtype is None and isinstance(x, (list, tuple)):
         leaves = _leaves(x)
         if any(isinstance(v, (Tensor, _rkeras.Variable)) for v in leaves):
-            return _rkeras.primitive("stack")(*[convert_to_tensor(v) for v in x], axis=0)
+            rows = [convert_to_tensor(v) for v in x]
+            shape = (1, *(-1 if d is None else d for d in rows[0].shape))
+            reshape = _rkeras.primitive("reshape")
+            return _rkeras.primitive("concatenate")(*[reshape(r, newshape=shape) for r in rows], axis=0)
         kinds = {type(v) for v in leaves}
         if kinds <= {bool, int, float}:
             dtype = settings.values["floatx"] if float in kinds or not kinds else "int32" if int in kinds else "bool"
@@ -120,3 +123,23 @@ def get_keras_mask(x):
 def set_keras_mask(x, mask):
     """Attaches a mask (True where an element counts) to a tensor."""
     x._keras_mask = mask
+
+
+_WEAK = {bool: "bool_", int: "int", float: "float"}
+
+
+def result_type(*dtypes):
+    """The dtype that values of these dtypes give together; Python types adapt to the others.
+
+    Example:
+        >>> keras.backend.result_type("int32", "float16"), keras.backend.result_type("int8", float)
+        ('float16', 'float32')
+    """
+    if not dtypes:
+        return standardize_dtype(None)
+    names = []
+    for d in dtypes:
+        dtype = getattr(d, "dtype", d)
+        weak = _WEAK.get(dtype) if isinstance(dtype, type) else dtype if dtype in ("int", "float") else None
+        names.append(weak or standardize_dtype(dtype))
+    return _rkeras.result_type(*names)

@@ -3,6 +3,7 @@
 from rkeras._core.primitive import primitive
 from rkeras._core.symbolic import operation
 from rkeras._core.tensor import convert_to_tensor
+from rkeras.ops import views
 
 op = operation("nn")
 _relu = primitive("relu")
@@ -11,9 +12,7 @@ _softplus = primitive("softplus")
 _tanh = primitive("tanh")
 _softmax = primitive("softmax")
 _log_softmax = primitive("log_softmax")
-_exp = primitive("exp")
 _expm1 = primitive("expm1")
-_erf = primitive("erf")
 _erfc = primitive("erfc")
 _sqrt = primitive("sqrt")
 _absolute = primitive("absolute")
@@ -24,7 +23,6 @@ _greater = primitive("greater")
 _negative = primitive("negative")
 _multiply = primitive("multiply")
 _reshape = primitive("reshape")
-_sort = primitive("sort")
 _cumsum = primitive("cumsum")
 
 
@@ -250,7 +248,7 @@ def softmax(x, axis=-1):
         >>> keras.ops.softmax([0.0, 0.0]).numpy().tolist()
         [0.5, 0.5]
     """
-    return _over(_softmax, x, axis)
+    return _over(_softmax, x, axis, "softmax")
 
 
 @op
@@ -261,24 +259,21 @@ def log_softmax(x, axis=-1):
         >>> keras.ops.log_softmax([0.0, 0.0]).numpy().round(4).tolist()
         [-0.6931, -0.6931]
     """
-    return _over(_log_softmax, x, axis)
+    return _over(_log_softmax, x, axis, "log_softmax")
 
 
-def _over(function, x, axis):
+def _over(function, x, axis, who):
     x = convert_to_tensor(x)
     if isinstance(axis, (list, tuple)) and len(axis) == 1:
         axis = axis[0]
-    if axis is None:
-        return _reshape(function(_reshape(x, newshape=(-1,)), axis=-1), newshape=[-1 if d is None else d for d in x.shape])
     if isinstance(axis, int):
-        return function(x, axis=axis)
-    # Several axes: flattened into the last one and back.
-    axes = [a % x.ndim for a in axis]
-    rest = [a for a in range(x.ndim) if a not in axes]
-    order = [*rest, *axes]
+        return views.over_rows(function, x, axis, who)
+    # Several axes (or all): flattened into the last one and back.
+    axes = list(range(x.ndim)) if axis is None else [views.resolve_axis(a, x.ndim, who) for a in axis]
+    order = [*(a for a in range(x.ndim) if a not in axes), *axes]
     moved = primitive("transpose")(x, axes=order)
-    flat = _reshape(moved, newshape=[*(-1 if x.shape[a] is None else x.shape[a] for a in rest), -1])
-    y = _reshape(function(flat, axis=-1), newshape=[-1 if d is None else d for d in moved.shape])
+    flat = views.reshape(moved, [*moved.shape[: x.ndim - len(axes)], None])
+    y = views.reshape(views.over_rows(function, flat, -1, who), moved.shape)
     return primitive("transpose")(y, axes=[order.index(a) for a in range(x.ndim)])
 
 
@@ -290,11 +285,10 @@ def sparsemax(x, axis=-1):
     """
     x = convert_to_tensor(x)
     from rkeras.ops.indexing import take_along_axis
-    from rkeras.ops.shaping import flip
 
     axis = axis % x.ndim
     n = x.shape[axis]
-    ordered = flip(_sort(x, axis=axis), axis)
+    ordered = views.flip(views.sort(x, axis), axis)
     total = _cumsum(ordered, axis=axis)
     shape = [1] * x.ndim
     shape[axis] = n

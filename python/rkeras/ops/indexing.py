@@ -5,6 +5,7 @@ from builtins import slice as _range
 from rkeras._core.primitive import primitive
 from rkeras._core.symbolic import operation
 from rkeras._core.tensor import cast, convert_to_numpy, convert_to_tensor, standardize_dtype
+from rkeras.ops import views
 
 op = operation("numpy")
 core = operation("core")
@@ -16,8 +17,6 @@ _one_hot = primitive("one_hot")
 _reshape = primitive("reshape")
 _where = primitive("where")
 _transpose = primitive("transpose")
-_flip = primitive("flip")
-_expand_dims = primitive("expand_dims")
 
 
 def _indices(x):
@@ -108,7 +107,10 @@ def slice_update(inputs, start_indices, updates):
         [1, 9, 3]
     """
     x = convert_to_tensor(inputs)
-    return _slice_update(x, convert_to_tensor(updates, x.dtype), start_indices=_starts(start_indices))
+    updates = convert_to_tensor(updates, x.dtype)
+    start = _starts(start_indices)
+    stop = [s + n for s, n in zip(start, updates.shape, strict=True)]
+    return _slice_update(x, updates, start=start, stop=stop)
 
 
 def _flat_indices(indices, shape):
@@ -143,8 +145,7 @@ def scatter(indices, values, shape):
     for d in shape[:depth]:
         rows *= d
     rest = tuple(shape[depth:])
-    zeros = primitive("broadcast_to")(convert_to_tensor(0, values.dtype), shape=(rows, *rest))
-    out = _scatter_add(zeros, flat, _reshape(values, newshape=(-1, *rest)), axis=0)
+    out = _scatter_add(_reshape(values, newshape=(-1, *rest)), flat, axis=0, size=rows)
     return _reshape(out, newshape=tuple(shape))
 
 
@@ -169,21 +170,20 @@ def scatter_update(inputs, indices, updates, reduction=None):
     rows = _reshape(x, newshape=(-1, *rest))
     new = _reshape(updates, newshape=(-1, *rest))
     if reduction == "add":
-        return _reshape(_scatter_add(rows, flat, new, axis=0), newshape=x.shape)
+        return _reshape(rows + _scatter_add(new, flat, axis=0, size=rows.shape[0]), newshape=x.shape)
     if reduction is not None:
         raise ValueError(f'scatter_update: expected reduction None or "add". Received: {reduction!r}')
     # Replacing: the last update of a position wins; the others must not add up with it.
     n = rows.shape[0]
     order = convert_to_tensor(list(range(1, flat.shape[0] + 1)), "int32")
-    same = primitive("equal")(_expand_dims(flat, axis=0), _expand_dims(flat, axis=1))
-    last = primitive("max")(_where(same, _expand_dims(order, axis=0), 0), axis=1)
+    same = primitive("equal")(views.expand_dims(flat, 0), views.expand_dims(flat, 1))
+    last = primitive("max")(_where(same, views.expand_dims(order, 0), 0), axis=1)
     keep = _reshape(last == order, newshape=(-1, *(1,) * len(rest)))
-    hit = _scatter_add(
-        primitive("broadcast_to")(convert_to_tensor(0, "int32"), shape=(n,)), flat,
-        primitive("broadcast_to")(convert_to_tensor(1, "int32"), shape=(flat.shape[0],)), axis=0,
-    )  # fmt: skip
-    base = _where(_reshape(hit > 0, newshape=(-1, *(1,) * len(rest))), convert_to_tensor(0, x.dtype), rows)
-    return _reshape(_scatter_add(base, flat, _where(keep, new, convert_to_tensor(0, x.dtype)), axis=0), newshape=x.shape)
+    ones = primitive("broadcast_to")(convert_to_tensor(1, "int32"), shape=(flat.shape[0],))
+    hit = _scatter_add(ones, flat, axis=0, size=n)
+    zero = convert_to_tensor(0, x.dtype)
+    base = _where(_reshape(hit > 0, newshape=(-1, *(1,) * len(rest))), zero, rows)
+    return _reshape(base + _scatter_add(_where(keep, new, zero), flat, axis=0, size=n), newshape=x.shape)
 
 
 @operation("nn")
@@ -203,7 +203,13 @@ def one_hot(x, num_classes, axis=-1, dtype=None, sparse=False):
     """
     if sparse:
         raise NotImplementedError("one_hot: expected sparse=False. Received: True")
-    return _one_hot(_indices(x), num_classes=num_classes, axis=axis, dtype=standardize_dtype(dtype))
+    y = _one_hot(_indices(x), num_classes=num_classes, dtype=standardize_dtype(dtype))
+    axis = views.resolve_axis(axis, y.ndim, "one_hot")
+    if axis == y.ndim - 1:
+        return y
+    order = list(range(y.ndim - 1))
+    order.insert(axis, y.ndim - 1)
+    return _transpose(y, axes=order)
 
 
 @operation("nn")
@@ -337,8 +343,7 @@ def segment_sum(data, segment_ids, num_segments=None, sorted=False):
         [1, 5]
     """
     data, segment_ids, n = _segments(data, segment_ids, num_segments)
-    zeros = primitive("broadcast_to")(convert_to_tensor(0, data.dtype), shape=(n, *data.shape[1:]))
-    return _scatter_add(zeros, segment_ids, data, axis=0)
+    return _scatter_add(data, segment_ids, axis=0, size=n)
 
 
 @operation("math")
@@ -346,7 +351,7 @@ def segment_max(data, segment_ids, num_segments=None, sorted=False):
     """The largest rows, element by element, of each segment; see `segment_sum`."""
     data, segment_ids, n = _segments(data, segment_ids, num_segments)
     rank = data.ndim
-    member = primitive("equal")(_expand_dims(segment_ids, axis=0), _expand_dims(convert_to_tensor(list(range(n))), axis=1))
+    member = primitive("equal")(views.expand_dims(segment_ids, 0), views.expand_dims(convert_to_tensor(list(range(n))), 1))
     member = _reshape(member, newshape=(n, -1, *(1,) * (rank - 1)))
     low = float("-inf") if data.dtype.startswith(("float", "bfloat")) else -(2**31)
-    return primitive("max")(_where(member, _expand_dims(data, axis=0), convert_to_tensor(low, data.dtype)), axis=1)
+    return primitive("max")(_where(member, views.expand_dims(data, 0), convert_to_tensor(low, data.dtype)), axis=1)

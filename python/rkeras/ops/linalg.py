@@ -3,6 +3,7 @@
 from rkeras._core.primitive import primitive
 from rkeras._core.symbolic import operation
 from rkeras._core.tensor import FLOATS, cast, convert_to_tensor
+from rkeras.ops import views
 
 op = operation("numpy")
 lin = operation("linalg")
@@ -11,7 +12,6 @@ _multiply = primitive("multiply")
 _reshape = primitive("reshape")
 _transpose = primitive("transpose")
 _sum = primitive("sum")
-_expand_dims = primitive("expand_dims")
 _max = primitive("max")
 _min = primitive("min")
 _absolute = primitive("absolute")
@@ -226,9 +226,9 @@ def _contract(x, row_x, y, row_y, later):
         if known_x.count(-1) > 1 or known_y.count(-1) > 1:
             # More than one size is unknown: products of broadcast axes need no reshape.
             for _ in range(ny):
-                x = _expand_dims(x, axis=nb + nx)
+                x = views.expand_dims(x, nb + nx)
             for _ in range(nx):
-                y = _expand_dims(y, axis=nb)
+                y = views.expand_dims(y, nb)
             # x: batch, own_x, own_y..., inner; y: batch, own_x..., inner, own_y -> inner last
             y = _transpose(y, axes=[*range(nb + nx), *range(nb + nx + ni, nb + nx + ni + ny), *range(nb + nx, nb + nx + ni)])
             product = _multiply(x, y)
@@ -287,7 +287,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
         first, second = (rows, columns) if ord in (1, -1) else (columns, rows)
         totals = _sum(_absolute(x), axis=first, keepdims=True)
         y = (_max if ord > 0 else _min)(totals, axis=second, keepdims=True)
-        return y if keepdims else primitive("squeeze")(y, axis=[rows, columns])
+        return y if keepdims else views.squeeze(y, [rows, columns])
     raise ValueError(f'norm: expected ord None, "fro", 1, -1, inf or -inf for matrices. Received: {ord!r}')
 
 

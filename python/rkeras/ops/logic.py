@@ -3,6 +3,7 @@
 from rkeras._core.primitive import primitive
 from rkeras._core.symbolic import operation
 from rkeras._core.tensor import convert_to_tensor
+from rkeras.ops import views
 
 op = operation("numpy")
 _equal = primitive("equal")
@@ -29,7 +30,6 @@ _bitwise_not = primitive("bitwise_not")
 _left_shift = primitive("left_shift")
 _right_shift = primitive("right_shift")
 _cast = primitive("cast")
-_expand_dims = primitive("expand_dims")
 _reshape = primitive("reshape")
 
 
@@ -178,7 +178,7 @@ def isin(x1, x2, assume_unique=False, invert=False):
         [False, True, False]
     """
     x1, x2 = convert_to_tensor(x1), convert_to_tensor(x2)
-    found = _any(_equal(_expand_dims(x1, axis=-1), _reshape(x2, newshape=(-1,))), axis=-1)
+    found = _any(_equal(views.expand_dims(x1, -1), _reshape(x2, newshape=(-1,))), axis=-1)
     return _not(found) if invert else found
 
 

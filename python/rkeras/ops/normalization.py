@@ -4,6 +4,7 @@ from rkeras._core import settings
 from rkeras._core.primitive import primitive
 from rkeras._core.symbolic import operation
 from rkeras._core.tensor import cast, convert_to_tensor, is_float_dtype
+from rkeras.ops import views
 from rkeras.ops.linalg import norm
 
 op = operation("nn")
@@ -195,4 +196,4 @@ def dot_product_attention(
         import numpy as np
 
         scores = _where(np.tri(query.shape[1], key.shape[1], dtype=bool), scores, low)
-    return _transpose(_matmul(_softmax(scores, axis=-1), v), axes=(0, 2, 1, 3))
+    return _transpose(_matmul(views.over_rows(_softmax, scores, -1, "dot_product_attention"), v), axes=(0, 2, 1, 3))

@@ -2,27 +2,18 @@
 
 from rkeras._core.primitive import primitive
 from rkeras._core.symbolic import operation
-from rkeras._core.tensor import convert_to_numpy, convert_to_tensor
+from rkeras._core.tensor import cast, convert_to_numpy, convert_to_tensor, result_type
+from rkeras.ops import views
+from rkeras.ops.views import resolve_axis as _axis
 
 op = operation("numpy")
 _reshape = primitive("reshape")
 _transpose = primitive("transpose")
 _broadcast_to = primitive("broadcast_to")
-_expand_dims = primitive("expand_dims")
-_squeeze = primitive("squeeze")
 _concatenate = primitive("concatenate")
-_stack = primitive("stack")
 _tile = primitive("tile")
-_repeat = primitive("repeat")
-_flip = primitive("flip")
 _pad = primitive("pad")
 _gather = primitive("gather")
-
-
-def _axis(axis, rank, who):
-    if not -rank <= axis < rank:
-        raise ValueError(f"{who}: expected an axis in [{-rank}, {rank}). Received: axis={axis}")
-    return axis % rank
 
 
 @op
@@ -113,9 +104,9 @@ def expand_dims(x, axis):
         x = convert_to_tensor(x)
         rank = x.ndim + len(axis)
         for a in sorted(a % rank for a in axis):
-            x = _expand_dims(x, axis=a)
+            x = views.expand_dims(x, a)
         return x
-    return _expand_dims(x, axis=axis)
+    return views.expand_dims(x, axis)
 
 
 @op
@@ -130,12 +121,8 @@ def squeeze(x, axis=None):
         >>> keras.ops.squeeze([[1, 2]], 0).shape
         (2,)
     """
-    if axis is None:
-        x = convert_to_tensor(x)
-        axis = [i for i, d in enumerate(x.shape) if d == 1]
-        if not axis:
-            return x
-    return _squeeze(x, axis=axis)
+    x = convert_to_tensor(x)
+    return views.squeeze(x, [i for i, d in enumerate(x.shape) if d == 1] if axis is None else axis)
 
 
 @op
@@ -166,9 +153,6 @@ def concatenate(xs, axis=0):
 
 def _same_dtype(xs):
     """The tensors in their common dtype."""
-    from rkeras._core.tensor import cast
-    from rkeras.ops.promotion import result_type
-
     xs = [convert_to_tensor(x) for x in xs]
     if not xs:
         raise ValueError("concatenate: expected at least one tensor. Received: none")
@@ -186,7 +170,7 @@ def stack(x, axis=0):
         >>> keras.ops.stack([[1, 2], [3, 4]], axis=1).numpy().tolist()
         [[1, 3], [2, 4]]
     """
-    return _stack(*_same_dtype(x), axis=axis)
+    return views.stack(_same_dtype(x), axis)
 
 
 @op
@@ -356,12 +340,12 @@ def repeat(x, repeats, axis=None):
     if axis is None:
         x, axis = _reshape(x, newshape=(-1,)), 0
     if isinstance(repeats, int):
-        return _repeat(x, repeats=repeats, axis=axis)
+        return views.repeat(x, repeats, axis)
     import numpy as np
 
     counts = np.asarray(convert_to_numpy(repeats)).reshape(-1)
     if counts.size == 1:
-        return _repeat(x, repeats=int(counts[0]), axis=axis)
+        return views.repeat(x, int(counts[0]), axis)
     return _gather(x, np.repeat(np.arange(counts.size, dtype="int32"), counts), axis=axis)
 
 
@@ -375,19 +359,19 @@ def flip(x, axis=None):
     """
     x = convert_to_tensor(x)
     axes = list(range(x.ndim)) if axis is None else axis
-    return _flip(x, axis=axes)
+    return views.flip(x, axes)
 
 
 @op
 def fliplr(x):
     """The elements in reverse along axis 1."""
-    return _flip(x, axis=1)
+    return views.flip(x, 1)
 
 
 @op
 def flipud(x):
     """The elements in reverse along axis 0."""
-    return _flip(x, axis=0)
+    return views.flip(x, 0)
 
 
 @op
@@ -402,12 +386,12 @@ def rot90(array, k=1, axes=(0, 1)):
     a, b = (_axis(i, x.ndim, "rot90") for i in axes)
     k %= 4
     if k == 2:
-        return _flip(x, axis=[a, b])
+        return views.flip(x, [a, b])
     order = list(range(x.ndim))
     order[a], order[b] = b, a
     if k == 1:
-        return _transpose(_flip(x, axis=b), axes=order)
-    return _flip(_transpose(x, axes=order), axis=b) if k == 3 else x
+        return _transpose(views.flip(x, b), axes=order)
+    return views.flip(_transpose(x, axes=order), b) if k == 3 else x
 
 
 @op
@@ -466,8 +450,8 @@ def pad(x, pad_width, mode="constant", constant_values=None):
         width = width * x.ndim
     if len(width) != x.ndim:
         raise ValueError(f"pad: expected a pair for each of {x.ndim} axes. Received: pad_width={pad_width}")
-    flat = [int(n) for pair in width for n in pair]
-    return _pad(x, pad_width=flat, mode=mode, constant_values=float(constant_values or 0.0))
+    before, after = ([int(pair[i]) for pair in width] for i in (0, 1))
+    return _pad(x, before=before, after=after, mode=mode, constant_values=float(constant_values or 0.0))
 
 
 @op

@@ -3,14 +3,12 @@
 from rkeras._core.primitive import primitive
 from rkeras._core.symbolic import operation
 from rkeras._core.tensor import cast, convert_to_numpy, convert_to_tensor
+from rkeras.ops import views
 
 op = operation("numpy")
 math = operation("math")
-_sort = primitive("sort")
-_argsort = primitive("argsort")
 _top_k = primitive("top_k")
 _reshape = primitive("reshape")
-_expand_dims = primitive("expand_dims")
 _sum = primitive("sum")
 
 
@@ -28,7 +26,7 @@ def sort(x, axis=-1):
         [1, 2, 3]
     """
     x, axis = _along(x, axis)
-    return _sort(x, axis=axis)
+    return views.sort(x, axis)
 
 
 @op
@@ -40,14 +38,14 @@ def argsort(x, axis=-1):
         [1, 2, 0]
     """
     x, axis = _along(x, axis)
-    return _argsort(x, axis=axis)
+    return views.argsort(x, axis)
 
 
 @op
 def argpartition(x, kth, axis=-1):
     """Positions of which the first kth are those of the smallest elements (here: all sorted)."""
     x, axis = _along(x, axis)
-    return _argsort(x, axis=axis)
+    return views.argsort(x, axis)
 
 
 @math
@@ -85,7 +83,7 @@ def in_top_k(targets, predictions, k):
         [True]
     """
     targets, predictions = convert_to_tensor(targets), convert_to_tensor(predictions)
-    at = _expand_dims(cast(targets, "int32"), axis=-1)
+    at = views.expand_dims(cast(targets, "int32"), -1)
     own = primitive("take_along_axis")(predictions, at, axis=-1)
     higher = _sum(cast(predictions > own, "int32"), axis=-1)
     return higher < k
@@ -107,7 +105,7 @@ def searchsorted(sorted_sequence, values, side="left"):
     if side not in ("left", "right"):
         raise ValueError(f'searchsorted: expected side "left" or "right". Received: {side!r}')
     row, values = convert_to_tensor(sorted_sequence), convert_to_tensor(values)
-    v = _expand_dims(values, axis=-1)
+    v = views.expand_dims(values, -1)
     return _sum(cast(row < v if side == "left" else row <= v, "int32"), axis=-1)
 
 

@@ -4,6 +4,7 @@ from rkeras._core import settings
 from rkeras._core.primitive import primitive
 from rkeras._core.symbolic import operation
 from rkeras._core.tensor import convert_to_tensor, is_float_dtype
+from rkeras.ops import views
 
 op = operation("numpy")
 _mean = primitive("mean")
@@ -14,9 +15,7 @@ _cast = primitive("cast")
 _subtract = primitive("subtract")
 _multiply = primitive("multiply")
 _divide = primitive("divide")
-_squeeze = primitive("squeeze")
 _reshape = primitive("reshape")
-_sort = primitive("sort")
 _gather = primitive("gather")
 
 
@@ -77,7 +76,7 @@ def moments(x, axes, keepdims=False, synchronized=False):
     mean = _mean(x, axis=axes, keepdims=True)
     variance = _mean(_square(_subtract(x, mean)), axis=axes, keepdims=keepdims)
     if not keepdims:
-        mean = _squeeze(mean, axis=axes)
+        mean = views.squeeze(mean, axes)
     if dtype == "float16":
         mean, variance = (_cast(v, dtype=dtype) for v in (mean, variance))
     return mean, variance
@@ -134,7 +133,7 @@ def quantile(x, q, axis=None, method="linear", keepdims=False):
     rest = [a for a in range(rank) if a not in axes]
     flat = primitive("transpose")(x, axes=[*rest, *axes])
     flat = _reshape(flat, newshape=(*[x.shape[a] for a in rest], -1))
-    ordered = _sort(flat, axis=-1)
+    ordered = views.sort(flat, -1)
     n = ordered.shape[-1]
     q = np.asarray(q, "float64")
     position = q.reshape(-1) * (n - 1)
@@ -190,11 +189,11 @@ def bincount(x, weights=None, minlength=0, sparse=False):
     x = convert_to_tensor(x)
     length = int(primitive("max")(x).item()) + 1 if x.size else 0
     length = length if length > minlength else minlength
-    hot = primitive("equal")(primitive("expand_dims")(x, axis=-1), _positions(length, x.dtype))
+    hot = primitive("equal")(views.expand_dims(x, -1), _positions(length, x.dtype))
     if weights is None:
         return _sum(_cast(hot, dtype="int32"), axis=x.ndim - 1)
     weights = convert_to_tensor(weights)
-    return _sum(_multiply(_cast(hot, dtype=weights.dtype), primitive("expand_dims")(weights, axis=-1)), axis=x.ndim - 1)
+    return _sum(_multiply(_cast(hot, dtype=weights.dtype), views.expand_dims(weights, -1)), axis=x.ndim - 1)
 
 
 def _positions(n, dtype):
