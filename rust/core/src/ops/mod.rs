@@ -7,6 +7,7 @@ use crate::op::OpDef;
 
 pub mod cast;
 pub mod concat;
+pub mod control;
 pub mod conv;
 pub mod elementwise;
 pub mod fused;
@@ -25,6 +26,7 @@ pub mod sort;
 const FAMILIES: &[fn() -> Vec<OpDef>] = &[
     cast::ops,
     concat::ops,
+    control::ops,
     conv::ops,
     elementwise::ops,
     gather::ops,
