@@ -12,6 +12,7 @@ pub mod gather;
 pub mod gemm;
 pub mod isa;
 mod lanes;
+pub mod linalg;
 pub mod map;
 pub mod norm;
 pub mod par;
