@@ -22,7 +22,7 @@ class Embedding(Layer):
         (1, 3, 4)
     """
 
-    _config_omit = ("weights", "lora_rank", "lora_alpha", "quantization_config")
+    _config_omit = ("weights", "lora_rank", "lora_alpha")
 
     def __init__(
         self, input_dim, output_dim, embeddings_initializer="uniform", embeddings_regularizer=None,
@@ -44,6 +44,7 @@ class Embedding(Layer):
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
         self.mask_zero = mask_zero
+        self.quantization_config = quantization_config
         self.supports_masking = mask_zero
         self.autocast = False
         if weights is not None:

@@ -3,6 +3,7 @@
 from rkeras import constraints, initializers, ops, regularizers
 from rkeras.layers.input_spec import InputSpec, who
 from rkeras.layers.layer import Layer
+from rkeras.ops.normalization import batch_moments_and_norm
 
 
 class BatchNormalization(Layer):
@@ -96,18 +97,21 @@ class BatchNormalization(Layer):
         dtype = inputs.dtype
         # Moments of half precision would overflow.
         x = ops.cast(inputs, "float32") if dtype in ("float16", "bfloat16") else inputs
-        if training and self.trainable:
-            mean, variance = self._moments(x, mask)
-            for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                moving.assign(moving * self.momentum + now * (1.0 - self.momentum))
+        if not (training and self.trainable):
+            y = ops.batch_normalization(
+                x, self.moving_mean, self.moving_variance, self.axis, self.beta, self.gamma, self.epsilon
+            )
+            return ops.cast(y, self.compute_dtype)
+        if mask is None:
+            y, mean, variance = batch_moments_and_norm(x, self.axis, self.beta, self.gamma, self.epsilon)
         else:
-            mean, variance = self.moving_mean, self.moving_variance
-        y = ops.batch_normalization(x, mean, variance, self.axis, self.beta, self.gamma, self.epsilon)
+            mean, variance = self._masked_moments(x, mask)
+            y = ops.batch_normalization(x, mean, variance, self.axis, self.beta, self.gamma, self.epsilon)
+        for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + ops.cast(now, moving.dtype) * (1.0 - self.momentum))
         return ops.cast(y, self.compute_dtype)
 
-    def _moments(self, x, mask):
-        if mask is None:
-            return ops.moments(x, self._reduction_axes)
+    def _masked_moments(self, x, mask):
         # Only the elements that the mask keeps count.
         weights = ops.expand_dims(ops.cast(mask, x.dtype), -1)
         axes = self._reduction_axes

@@ -99,7 +99,7 @@ def while_loop(cond, body, loop_vars, maximum_iterations=None):
     step_fn, step_captured = _rkeras.trace_function(step, _like(flat))
     out = _while_loop(
         *flat, *test_captured, *step_captured, cond=test_fn, body=step_fn, cond_count=len(test_captured),
-        maximum_iterations=-1 if maximum_iterations is None else int(maximum_iterations),
+        maximum_iterations=maximum_iterations,
     )  # fmt: skip
     out = list(out) if isinstance(out, (list, tuple)) else [out]
     result = tree.pack_sequence_as(values, out)

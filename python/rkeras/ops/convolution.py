@@ -1,14 +1,15 @@
 """Convolutions of one, two or three spatial axes."""
 
+from rkeras import _rkeras
 from rkeras._core import settings
 from rkeras._core.primitive import primitive
 from rkeras._core.symbolic import operation
-from rkeras._core.tensor import convert_to_tensor
+from rkeras._core.tensor import cast, convert_to_tensor, result_type
+from rkeras.ops import views
 
 op = operation("nn")
 _conv = primitive("conv")
-_conv_transpose = primitive("conv_transpose")
-_depthwise_conv = primitive("depthwise_conv")
+_conv_input_grad = primitive("conv_input_grad")
 _transpose = primitive("transpose")
 
 
@@ -79,12 +80,19 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
     channels, per_group = x.shape[-1], kernel.shape[-2]
     if channels is not None and channels % per_group:
         raise ValueError(f"conv: expected channels that the kernel's {per_group} divide. Received: {channels} channels")
-    y = _conv(
-        x, kernel, strides=tuple_of(strides, rank, "strides", "conv"), padding=padding.lower(),
+    y = _run(
+        _conv, x, kernel, strides=tuple_of(strides, rank, "strides", "conv"), padding=padding.lower(),
         dilation_rate=tuple_of(dilation_rate, rank, "dilation_rate", "conv"),
-        groups=1 if channels is None else channels // per_group,
     )  # fmt: skip
     return channels_first(y) if first else y
+
+
+def _run(function, x, kernel, **attributes):
+    """The core's op, which takes float32 and float64; other dtypes are cast around it."""
+    dtype = result_type(x.dtype, kernel.dtype)
+    wide = dtype if dtype in ("float32", "float64") else "float32"
+    y = function(cast(x, wide), cast(kernel, wide), **attributes)
+    return cast(y, dtype) if dtype in ("float16", "bfloat16") else y
 
 
 @op
@@ -108,8 +116,13 @@ def depthwise_conv(inputs, kernel, strides=1, padding="valid", data_format=None,
     kernel = convert_to_tensor(kernel)
     _check("depthwise_conv", x, kernel)
     rank = x.ndim - 2
-    y = _depthwise_conv(
-        x, kernel, strides=tuple_of(strides, rank, "strides", "depthwise_conv"), padding=padding.lower(),
+    *window, channels, multiplier = kernel.shape
+    if x.shape[-1] not in (channels, None):
+        raise ValueError(f"depthwise_conv: expected {channels} channels as the kernel has. Received: inputs of shape {x.shape}")
+    # As many groups as channels.
+    y = _run(
+        _conv, x, views.reshape(kernel, (*window, 1, channels * multiplier)),
+        strides=tuple_of(strides, rank, "strides", "depthwise_conv"), padding=padding.lower(),
         dilation_rate=tuple_of(dilation_rate, rank, "dilation_rate", "depthwise_conv"),
     )  # fmt: skip
     return channels_first(y) if first else y
@@ -150,9 +163,38 @@ def conv_transpose(
     kernel = convert_to_tensor(kernel)
     _check("conv_transpose", x, kernel)
     rank = x.ndim - 2
-    extra = {} if output_padding is None else {"output_padding": tuple_of(output_padding, rank, "output_padding", "conv_transpose", 0)}
-    y = _conv_transpose(
-        x, kernel, strides=tuple_of(strides, rank, "strides", "conv_transpose"), padding=padding.lower(),
-        dilation_rate=tuple_of(dilation_rate, rank, "dilation_rate", "conv_transpose"), **extra,
-    )  # fmt: skip
+    *window, filters, channels = kernel.shape
+    if x.shape[-1] not in (channels, None):
+        raise ValueError(f"conv_transpose: expected {channels} channels as the kernel has. Received: inputs of shape {x.shape}")
+    strides = tuple_of(strides, rank, "strides", "conv_transpose")
+    dilation = tuple_of(dilation_rate, rank, "dilation_rate", "conv_transpose")
+    extra = (None,) * rank if output_padding is None else tuple_of(output_padding, rank, "output_padding", "conv_transpose", 0)
+    sizes, before, after = [], [], []
+    for n, k, s, d, e in zip(x.shape[1:-1], window, strides, dilation, extra, strict=True):
+        size, low, high = transposed_axis(n, (k - 1) * d + 1, s, padding.lower(), e)
+        sizes.append(size)
+        before.append(low)
+        after.append(high)
+    if None in sizes:
+        y = _rkeras.spec((x.shape[0], *sizes, filters), x.dtype)
+    else:
+        y = _run(
+            _conv_input_grad, x, kernel, strides=strides, dilation_rate=dilation, padding="explicit", pad_before=before,
+            pad_after=after, sizes=sizes, channels=filters,
+        )  # fmt: skip
     return channels_first(y) if first else y
+
+
+def transposed_axis(n, reach, stride, padding, extra):
+    """(output size, padding before, padding after) of the convolution that a transposed one is the gradient of."""
+    if padding not in ("valid", "same"):
+        raise ValueError(f'conv_transpose: expected padding "valid" or "same". Received: {padding!r}')
+    if padding == "valid":
+        low = reach - 1
+        high = reach - 1 + (max(reach, stride) - reach if extra is None else extra)
+    else:
+        total = reach + stride - 2 if extra is None else reach + reach % 2 - 2 + extra
+        low = min(total // 2 + total % 2, reach - 1)
+        high = total - low
+    size = None if n is None else (n - 1) * stride + 2 + low + high - reach
+    return size, reach - 1 - low, max(reach - 1 - high, 0)

@@ -8,6 +8,8 @@ from rkeras.ops import views
 from rkeras.ops.linalg import norm
 
 op = operation("nn")
+_layer_norm = primitive("layer_norm")
+_batch_norm = primitive("batch_norm")
 _mean = primitive("mean")
 _square = primitive("square")
 _rsqrt = primitive("rsqrt")
@@ -58,6 +60,21 @@ def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilo
     return x * factor + shift
 
 
+def over_last(v, x):
+    """A vector over the last axis in the dtype of x."""
+    return cast(_reshape(v, newshape=(-1,)), x.dtype)
+
+
+def batch_moments_and_norm(x, axis, offset, scale, epsilon):
+    """The batch normalised by its own statistics: (result, mean, variance), the latter two as vectors over the axis."""
+    axis = views.resolve_axis(axis, x.ndim, "batch_normalization")
+    vectors = [over_last(v, x) for v in (scale, offset) if v is not None]
+    y, mean, variance = _batch_norm(
+        views.swap_last(x, axis), *vectors, epsilon=epsilon, scale=scale is not None, offset=offset is not None
+    )
+    return views.swap_last(y, axis), mean, variance
+
+
 @op
 def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None, **kwargs):
     """(x - mean) / sqrt(variance + epsilon) gamma + beta, mean and variance over the axes.
@@ -87,6 +104,10 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None, **kwarg
         v = convert_to_tensor(v)
         return cast(v if v.ndim == x.ndim else _reshape(v, newshape=shape), x.dtype)
 
+    if not rms_scaling and axes == [x.ndim - 1] and x.dtype in ("float32", "float64") and x.shape[-1] is not None:
+        vectors = [over_last(v, x) for v in (gamma, beta) if v is not None]
+        y, _, _ = _layer_norm(x, *vectors, epsilon=epsilon, scale=gamma is not None, offset=beta is not None)
+        return cast(y, dtype)
     if rms_scaling:
         variance = _mean(_square(x - _mean(x, axis=axes, keepdims=True)), axis=axes, keepdims=True)
         y = x * _rsqrt(variance + epsilon)

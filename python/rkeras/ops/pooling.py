@@ -3,7 +3,7 @@
 from rkeras._core import settings
 from rkeras._core.primitive import primitive
 from rkeras._core.symbolic import operation
-from rkeras._core.tensor import convert_to_tensor
+from rkeras._core.tensor import cast, convert_to_tensor
 from rkeras.ops.convolution import channels_first, channels_last, tuple_of
 
 op = operation("nn")
@@ -23,7 +23,10 @@ def _pool(who, function, inputs, pool_size, strides, padding, data_format):
     rank = x.ndim - 2
     pool_size = tuple_of(pool_size, rank, "pool_size", who)
     strides = pool_size if strides is None else tuple_of(strides, rank, "strides", who)
-    y = function(x, pool_size=pool_size, strides=strides, padding=padding.lower())
+    dtype = x.dtype
+    # The core pools float32 and float64.
+    wide = cast(x, "float32") if dtype not in ("float32", "float64") else x
+    y = cast(function(wide, pool_size=pool_size, strides=strides, padding=padding.lower()), dtype)
     return channels_first(y) if first else y
 
 
