@@ -85,6 +85,11 @@ impl Loader {
         (self.next < self.batches()).then(|| self.batch_rows(self.next))
     }
 
+    /// Rows of the batches given so far in this epoch.
+    pub fn rows_given(&self) -> usize {
+        self.rows.min(self.next * self.batch_size)
+    }
+
     /// Begins an epoch.
     pub fn start(&mut self, epoch: u64) {
         self.next = 0;

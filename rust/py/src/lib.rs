@@ -4,6 +4,7 @@ mod convert;
 mod error;
 mod operators;
 mod primitive;
+mod program;
 mod tensor;
 mod trace;
 mod variable;
@@ -61,6 +62,8 @@ fn isa() -> &'static str {
 mod _rkeras {
     #[pymodule_export]
     use crate::primitive::{PyPrimitive, primitive, primitives};
+    #[pymodule_export]
+    use crate::program::{PyLoader, PyProgram, PyProgramCache, run_epoch};
     #[pymodule_export]
     use crate::tensor::{PyTensor, from_dlpack, tensor};
     #[pymodule_export]

@@ -9,6 +9,7 @@ use rkeras_core::trace::{self, Function, Graph, Mode, Tape, Value};
 use crate::convert;
 use crate::error::guard;
 use crate::primitive::not_a_tensor;
+use crate::program::PyProgram;
 use crate::tensor::{PyTensor, shape_tuple};
 use crate::variable::PyVariable;
 
@@ -239,6 +240,12 @@ impl PyGraph {
             )));
         }
         Ok(PyTensor::new(self.0.input(Spec::new(shape, convert::dtype_of(dtype)?))))
+    }
+
+    /// The program that returns `outputs` and makes the recorded assignments.
+    #[pyo3(signature = (outputs, name = "program"))]
+    fn compile(&self, py: Python<'_>, outputs: &Bound<'_, PyAny>, name: &str) -> PyResult<PyProgram> {
+        crate::program::compile(py, self, outputs, name)
     }
 
     fn __repr__(&self) -> String {
