@@ -1,1 +1,1 @@
-"""How models are trained."""
+"""Private: how models are compiled, trained, evaluated."""

@@ -1,0 +1,7 @@
+"""Callbacks."""
+
+from rkeras.callbacks.callback import Callback, CallbackList
+from rkeras.callbacks.history import History
+from rkeras.callbacks.monitor import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+from rkeras.callbacks.progress import ProgbarLogger
+from rkeras.callbacks.simple import CSVLogger, LambdaCallback, LearningRateScheduler, TerminateOnNaN
