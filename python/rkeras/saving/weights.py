@@ -31,7 +31,8 @@ def children(obj):
 
 
 def _model_kinds():
-    from rkeras.models import Functional, Sequential
+    from rkeras.models.functional import Functional
+    from rkeras.models.sequential import Sequential
 
     return (Functional, Sequential)
 
@@ -61,7 +62,9 @@ def _skipped(obj):
 def _reference_attributes(kind):
     from rkeras.layers import Input
     from rkeras.layers.layer import Layer
-    from rkeras.models import Functional, Model, Sequential
+    from rkeras.models.functional import Functional
+    from rkeras.models.model import Model
+    from rkeras.models.sequential import Sequential
 
     if kind == "other":
         from rkeras.optimizers import Optimizer
