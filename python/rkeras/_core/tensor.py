@@ -52,6 +52,8 @@ def is_tensor(x):
 
 def _scalar_kind(value):
     """The default dtype of Python numbers (nested or not); None if there is something else."""
+    if hasattr(value, "dtype"):  # NumPy's float64 is a float too, but knows its dtype
+        return None
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int):

@@ -266,12 +266,16 @@ class Layer(Operation):
             if not self._allow_non_tensor_positional_args:
                 for a in args:
                     self._check_positional(a)
+            # Every layer may be told whether it is training; those that do not ask for it hand it on.
+            told = None
+            if not self._call_has_training_arg and not self._call_signature[3]:
+                told = kwargs.pop("training", None)
             spec = CallSpec(self._call_signature, args, kwargs, self)
             if self.input_spec is not None:
                 check_inputs(self.input_spec, spec.first, self)
             with naming.name_scope(self.name, caller=self):
                 self._maybe_build(spec)
-                training = spec.user.get("training")
+                training = spec.user.get("training", told)
                 if training is None:
                     training = context.training
                 if training is None:

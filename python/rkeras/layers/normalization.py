@@ -146,7 +146,9 @@ class LayerNormalization(Layer):
         self, axis=-1, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros", gamma_initializer="ones",
         beta_regularizer=None, gamma_regularizer=None, beta_constraint=None, gamma_constraint=None, **kwargs,
     ):  # fmt: skip
+        rms_scaling = kwargs.pop("rms_scaling", False)
         super().__init__(**kwargs)
+        self.rms_scaling = rms_scaling
         if isinstance(axis, (list, tuple)):
             self.axis = list(axis)
         elif isinstance(axis, int):
@@ -166,8 +168,8 @@ class LayerNormalization(Layer):
 
     def build(self, input_shape):
         """Makes gamma and beta of the sizes of the axes."""
-        axes = self.axis if isinstance(self.axis, list) else [self.axis]
-        shape = tuple(input_shape[a] for a in axes)
+        self.axis = self.axis if isinstance(self.axis, list) else [self.axis]
+        shape = tuple(input_shape[a] for a in self.axis)
         self.gamma = self.beta = None
         if self.scale:
             self.gamma = self.add_weight(
@@ -182,8 +184,13 @@ class LayerNormalization(Layer):
 
     def call(self, inputs):
         """The normalised inputs."""
-        y = ops.layer_normalization(inputs, self.gamma, self.beta, self.axis, self.epsilon)
+        extra = {"rms_scaling": True} if self.rms_scaling else {}
+        y = ops.layer_normalization(inputs, self.gamma, self.beta, self.axis, self.epsilon, **extra)
         return ops.cast(y, self.compute_dtype)
+
+    def get_config(self):
+        """What `from_config` needs."""
+        return {**super().get_config(), "rms_scaling": self.rms_scaling}
 
 
 class RMSNormalization(Layer):

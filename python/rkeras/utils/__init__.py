@@ -1,0 +1,17 @@
+"""Helpers around models and data."""
+
+from rkeras._core.registry import CustomObjectScope as CustomObjectScope
+from rkeras._core.registry import custom_object_scope as custom_object_scope
+from rkeras._core.registry import deserialize_keras_object as deserialize_keras_object
+from rkeras._core.registry import get_custom_objects as get_custom_objects
+from rkeras._core.registry import get_registered_name as get_registered_name
+from rkeras._core.registry import get_registered_object as get_registered_object
+from rkeras._core.registry import register_keras_serializable as register_keras_serializable
+from rkeras._core.registry import serialize_keras_object as serialize_keras_object
+from rkeras._core.symbolic import is_keras_tensor as is_keras_tensor
+from rkeras._core.tensor import standardize_dtype as standardize_dtype
+from rkeras.backend import clear_session as clear_session
+from rkeras.config import disable_interactive_logging as disable_interactive_logging
+from rkeras.config import enable_interactive_logging as enable_interactive_logging
+from rkeras.config import is_interactive_logging_enabled as is_interactive_logging_enabled
+from rkeras.random import set_random_seed as set_random_seed
