@@ -12,6 +12,7 @@ pub mod conv;
 pub mod elementwise;
 pub mod fused;
 pub mod gather;
+pub mod linalg;
 pub mod matmul;
 pub mod pooling;
 pub mod norm;
@@ -30,6 +31,7 @@ const FAMILIES: &[fn() -> Vec<OpDef>] = &[
     conv::ops,
     elementwise::ops,
     gather::ops,
+    linalg::ops,
     matmul::ops,
     pooling::ops,
     norm::ops,
