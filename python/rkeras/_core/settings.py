@@ -72,3 +72,6 @@ def standardize_data_format(data_format):
     if name not in ("channels_first", "channels_last"):
         raise ValueError(f'data_format: expected "channels_first" or "channels_last". Received: {data_format!r}')
     return name
+
+
+run_eagerly_everywhere = False  # set by `run_functions_eagerly` of the tf dialect

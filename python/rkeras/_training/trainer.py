@@ -22,6 +22,9 @@ TICK = 0.1
 class Trainer:
     """What `Model` inherits to be compiled and trained."""
 
+    def __init__(self):
+        """Nothing to set: what has not been compiled is what the class says."""
+
     compiled = False
     stop_training = False
     optimizer = None

@@ -30,4 +30,10 @@ def get(identifier):
         >>> keras.optimizers.get("adam").name
         'adam'
     """
-    return identifier if isinstance(identifier, Optimizer) else _catalogue.get(identifier)
+    if isinstance(identifier, type) and issubclass(identifier, Optimizer):
+        identifier = identifier()
+    if isinstance(identifier, Optimizer):
+        return identifier
+    if isinstance(identifier, (str, dict)):
+        return _catalogue.deserialize(identifier)
+    raise _catalogue.unknown(identifier)

@@ -55,8 +55,8 @@ class Adam(Optimizer):
         """One step for one variable."""
         dtype = variable.dtype
         g, t = cast(gradient, dtype), cast(self.iterations.value + 1, dtype)
-        rate = cast(learning_rate, dtype) * ops.sqrt(1 - ops.power(cast(self.beta_2, dtype), t)) / (
-            1 - ops.power(cast(self.beta_1, dtype), t)
+        rate = cast(learning_rate, dtype) * ops.sqrt(1 - ops.power(self.beta_2, t)) / (
+            1 - ops.power(self.beta_1, t)
         )
         (m_slot, m), (v_slot, v) = slot(self, self._momentums, variable), slot(self, self._velocities, variable)
         m = m + (g - m) * (1 - self.beta_1)
@@ -150,7 +150,7 @@ class Adamax(Optimizer):
         """One step for one variable."""
         dtype = variable.dtype
         g, t = cast(gradient, dtype), cast(self.iterations.value + 1, dtype)
-        rate = cast(learning_rate, dtype) / (1 - ops.power(cast(self.beta_1, dtype), t))
+        rate = cast(learning_rate, dtype) / (1 - ops.power(self.beta_1, t))
         (m_slot, m), (u_slot, u) = slot(self, self._m, variable), slot(self, self._u, variable)
         m = m + (g - m) * (1 - self.beta_1)
         u = ops.maximum(self.beta_2 * u, ops.abs(g))
