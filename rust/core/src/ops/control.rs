@@ -674,3 +674,136 @@ pub fn ops() -> Vec<OpDef> {
         },
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autodiff::gradient;
+    use crate::ops::gather;
+    use crate::trace::{Mode, Tape, push1, with_mode};
+    use crate::variable::Variable;
+
+    fn vector(data: &[f64]) -> Value {
+        Tensor::from_slice(&[data.len()], data).unwrap().into()
+    }
+
+    fn numbers(v: &Value) -> Vec<f64> {
+        v.tensor().unwrap().to_f64().unwrap()
+    }
+
+    fn number() -> Spec {
+        Spec::known(&[], DType::F64)
+    }
+
+    /// carry, x -> carry x + w, carry (not the new one, so that the way back has to repeat the steps).
+    fn chain(length: usize, reverse: bool) -> Scan {
+        let body = traced(&[number(), number(), number()], |a| {
+            Ok(vec![ew::add(&ew::multiply(&a[0], &a[1])?, &a[2])?, a[0].clone()])
+        });
+        Scan { body, carries: 1, xs: 1, length, reverse }
+    }
+
+    fn run(op: impl Op, inputs: &[Value]) -> Result<Vec<Value>> {
+        let op: Arc<dyn Op> = Arc::new(op);
+        Ok(push(&op, inputs)?.into_vec())
+    }
+
+    #[test]
+    fn scans_in_both_directions() {
+        let inputs = [
+            Tensor::scalar(1.0, DType::F64).unwrap().into(),
+            vector(&[2.0, 3.0]),
+            Value::from(Tensor::scalar(1.0, DType::F64).unwrap()),
+        ];
+        let out = run(chain(2, false), &inputs).unwrap();
+        assert_eq!((numbers(&out[0]), numbers(&out[1])), (vec![10.0], vec![1.0, 3.0]));
+        let out = run(chain(2, true), &inputs).unwrap();
+        assert_eq!((numbers(&out[0]), numbers(&out[1])), (vec![9.0], vec![4.0, 1.0]));
+    }
+
+    #[test]
+    fn says_what_does_not_fit() {
+        let one: Value = Tensor::scalar(1.0, DType::F64).unwrap().into();
+        let short = run(chain(3, false), &[one.clone(), vector(&[2.0, 3.0]), one.clone()]).unwrap_err();
+        assert!(short.to_string().contains("first axis has length 3"), "{short}");
+        let few = run(chain(2, false), &[one.clone(), vector(&[2.0, 3.0])]).unwrap_err();
+        assert!(few.to_string().contains("3 inputs for the step"), "{few}");
+        let single: Value = Tensor::scalar(1.0, DType::F32).unwrap().into();
+        let dtype = run(chain(2, false), &[single, vector(&[2.0, 3.0]), one]).unwrap_err();
+        assert!(dtype.to_string().contains("float32"), "{dtype}");
+    }
+
+    #[test]
+    fn a_fault_inside_keeps_its_message() {
+        let body = traced(&[vector(&[0.0; 3]).spec(), Spec::known(&[], DType::I32)], |a| {
+            Ok(vec![a[0].clone(), gather::gather(&a[0], &a[1], 0)?])
+        });
+        let at = Tensor::from_slice(&[2], &[1i32, 7]).unwrap().into();
+        let op = Scan { body, carries: 1, xs: 1, length: 2, reverse: false };
+        let error = run(op, &[vector(&[1.0, 2.0, 3.0]), at]).unwrap_err();
+        assert!(error.to_string().starts_with("gather:"), "{error}");
+        // The next call starts clean.
+        assert!(ew::exp(&vector(&[1.0])).is_ok());
+    }
+
+    #[test]
+    fn bodies_capture_variables_and_their_gradients() {
+        let w = Variable::new("w", &Tensor::scalar(3.0, DType::F64).unwrap(), true).unwrap();
+        let tape = Tape::new(true);
+        tape.start();
+        let (body, captured) = Function::trace(&[number(), number()], |a| {
+            Ok(vec![ew::multiply(&ew::add(&a[0], &a[1])?, &trace::read(&w)?)?])
+        })
+        .unwrap();
+        assert!(matches!(captured[..], [Value::Tensor(_)]));
+        let mut inputs = vec![Value::from(Tensor::scalar(0.0, DType::F64).unwrap()), vector(&[1.0, 1.0])];
+        inputs.extend(captured);
+        let out = run(Scan { body, carries: 1, xs: 1, length: 2, reverse: false }, &inputs).unwrap();
+        tape.stop();
+        // ((0 + 1) w + 1) w = w² + w.
+        assert_eq!(numbers(&out[0]), [12.0]);
+        let dw = gradient(Some(&tape), &[(out[0].clone(), None)], &[Value::Tensor(w.tensor())]).unwrap();
+        assert_eq!(numbers(dw[0].as_ref().unwrap()), [7.0]);
+    }
+
+    #[test]
+    fn infers_bodies_that_use_inferred_values() {
+        let outer = Value::Spec(Spec::new(Shape::new([None, Some(3)]), DType::F32));
+        let (body, captured) =
+            with_mode(Mode::Spec, || Function::trace(&[outer.spec()], |a| Ok(vec![ew::add(&a[0], &outer)?])))
+                .unwrap();
+        assert_eq!(captured.len(), 1);
+        let op = Scan { body, carries: 1, xs: 0, length: 4, reverse: false };
+        let out = run(op, &[outer.clone(), captured[0].clone()]).unwrap();
+        assert_eq!(out[0].spec(), outer.spec());
+    }
+
+    #[test]
+    fn loops_until_the_condition_fails_or_the_bound_is_reached() {
+        for sample in while_samples() {
+            let x = vector(&[1.0, -1.0, 0.5]);
+            let bound = Value::from(Tensor::scalar(30.0, DType::F64).unwrap());
+            let most = match sample.op.attrs().0.last() {
+                Some((_, Attr::Int(n))) => *n,
+                _ => unreachable!("maximum_iterations comes last"),
+            };
+            let y = push(&sample.op, &[x, bound]).unwrap();
+            let factor = if most < 0 { 16.0 } else { f64::from(1 << most) };
+            assert_eq!(numbers(&y[0]), [factor, -factor, 0.5 * factor]);
+        }
+    }
+
+    #[test]
+    fn only_the_taken_branch_runs() {
+        // The other branch would divide integers by zero.
+        let int = Spec::known(&[], DType::I32);
+        let yes = traced(&[int.clone()], |a| Ok(vec![a[0].clone()]));
+        let no = traced(&[int], |a| Ok(vec![ew::floor_divide(&a[0], &ew::subtract(&a[0], &a[0])?)?]));
+        let op = Cond { true_fn: yes, false_fn: no, true_count: 1 };
+        let five: Value = Tensor::from_slice(&[], &[5i32]).unwrap().into();
+        let pick = |t: u8| Value::from(Tensor::from_bytes(&[], DType::Bool, &[t]).unwrap());
+        let y = push1(op.clone(), &[pick(1), five.clone(), five.clone()]).unwrap();
+        assert_eq!(numbers(&y), [5.0]);
+        assert!(push1(op, &[five.clone(), five.clone(), five]).is_err());
+    }
+}

@@ -566,3 +566,32 @@ pub fn ops() -> Vec<OpDef> {
         },
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::Tensor;
+
+    #[test]
+    fn statistics_and_messages() {
+        let x: Value = Tensor::from_slice(&[2, 2], &[1f32, 2.0, 3.0, 6.0]).unwrap().into();
+        let y = batch_norm(&x, None, None, 0.0).unwrap();
+        let numbers = |v: &Value| v.tensor().unwrap().to_f64().unwrap();
+        assert_eq!(numbers(&y[0]), [-1.0, -1.0, 1.0, 1.0]);
+        assert_eq!((numbers(&y[1]), numbers(&y[2])), (vec![2.0, 4.0], vec![1.0, 4.0]));
+        let gamma: Value = Tensor::from_slice(&[2], &[2f32, 2.0]).unwrap().into();
+        assert_eq!(numbers(&layer_norm(&x, Some(&gamma), None, 0.0, false).unwrap()), [-2.0, 2.0, -2.0, 2.0]);
+        let wrong: Value = Tensor::from_slice(&[3], &[1f32; 3]).unwrap().into();
+        let error = layer_norm(&x, Some(&wrong), None, 0.0, false).unwrap_err().to_string();
+        assert!(error.contains("gamma") && error.contains("(2,)") && error.contains("(3,)"), "{error}");
+    }
+
+    #[test]
+    fn empty_inputs() {
+        for shape in [[0, 3], [3, 0], [0, 0]] {
+            let x: Value = Tensor::zeros(&shape, DType::F32).unwrap().into();
+            assert!(layer_norm(&x, None, None, 1e-3, false).is_ok());
+            assert!(batch_norm(&x, None, None, 1e-3).is_ok());
+        }
+    }
+}
