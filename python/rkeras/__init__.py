@@ -43,7 +43,19 @@ __version__ = "0.1.0"
 
 # Imported when they are first used, so that `import rkeras` stays quick.
 _LATE = frozenset(
-    "applications callbacks datasets distribution export legacy mixed_precision preprocessing saving tf utils".split()
+    [
+        "applications",
+        "callbacks",
+        "datasets",
+        "distribution",
+        "export",
+        "legacy",
+        "mixed_precision",
+        "preprocessing",
+        "saving",
+        "tf",
+        "utils",
+    ]
 )
 
 

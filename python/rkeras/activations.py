@@ -188,8 +188,10 @@ hard_swish = hard_silu
 _catalogue = registry.Catalogue(
     "activation", "keras.activations",
     [
-        linear, exponential, relu, sigmoid, tanh, softmax, log_softmax, softplus, softsign, elu, celu, selu, gelu, silu,
-        mish, leaky_relu, relu6, hard_sigmoid, hard_silu, hard_tanh, hard_shrink, soft_shrink, tanh_shrink, threshold,
+        linear, exponential, relu, sigmoid, tanh, softmax, log_softmax, softplus, softsign, elu, celu, selu,
+        gelu, silu,
+        mish, leaky_relu, relu6, hard_sigmoid, hard_silu, hard_tanh, hard_shrink, soft_shrink, tanh_shrink,
+        threshold,
         log_sigmoid, glu, sparse_plus, sparse_sigmoid, sparsemax, squareplus,
     ],
     {"swish": silu, "hard_swish": hard_silu},

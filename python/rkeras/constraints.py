@@ -40,7 +40,8 @@ class MaxNorm(Constraint):
         axis: the axis the norms are taken over.
 
     Example:
-        >>> keras.constraints.MaxNorm(1.0)(keras.ops.convert_to_tensor([[3.0], [4.0]])).numpy().round(4).ravel().tolist()
+        >>> w = keras.ops.convert_to_tensor([[3.0], [4.0]])
+        >>> keras.constraints.MaxNorm(1.0)(w).numpy().round(4).ravel().tolist()
         [0.6, 0.8]
     """
 
@@ -104,12 +105,19 @@ class MinMaxNorm(Constraint):
 
     def get_config(self):
         """What `from_config` needs."""
-        return {"min_value": self.min_value, "max_value": self.max_value, "rate": self.rate, "axis": self.axis}
+        return {
+            "min_value": self.min_value,
+            "max_value": self.max_value,
+            "rate": self.rate,
+            "axis": self.axis,
+        }
 
 
 max_norm, non_neg, unit_norm, min_max_norm = MaxNorm, NonNeg, UnitNorm, MinMaxNorm
 
-_catalogue = registry.Catalogue("constraint", "keras.constraints", [Constraint, MaxNorm, NonNeg, UnitNorm, MinMaxNorm])
+_catalogue = registry.Catalogue(
+    "constraint", "keras.constraints", [Constraint, MaxNorm, NonNeg, UnitNorm, MinMaxNorm]
+)
 
 
 def serialize(constraint):

@@ -26,7 +26,9 @@ class DTypePolicy:
         if name.startswith("mixed_"):
             compute, variable = name[len("mixed_") :], "float32"
             if compute not in ("float16", "bfloat16"):
-                raise ValueError(f'DTypePolicy: expected "mixed_float16" or "mixed_bfloat16". Received: {name!r}')
+                raise ValueError(
+                    f'DTypePolicy: expected "mixed_float16" or "mixed_bfloat16". Received: {name!r}'
+                )
         else:
             compute = variable = standardize_dtype(name)
         self._name = name
@@ -124,4 +126,6 @@ def get(identifier):
     try:
         return DTypePolicy(standardize_dtype(identifier))
     except ValueError:
-        raise ValueError(f"dtype policy: expected a name, a config or a DTypePolicy. Received: {identifier!r}") from None
+        raise ValueError(
+            f"dtype policy: expected a name, a config or a DTypePolicy. Received: {identifier!r}"
+        ) from None

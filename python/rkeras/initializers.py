@@ -19,7 +19,9 @@ class Initializer:
     """
 
     def __call__(self, shape, dtype=None):
-        raise NotImplementedError(f"{type(self).__name__}: expected a method __call__(shape, dtype). Received: none")
+        raise NotImplementedError(
+            f"{type(self).__name__}: expected a method __call__(shape, dtype). Received: none"
+        )
 
     def get_config(self):
         """What `from_config` needs."""
@@ -107,7 +109,9 @@ class RandomInitializer(Initializer):
         elif isinstance(seed, dict):
             seed = registry.deserialize_keras_object(seed)
         elif not isinstance(seed, (int, random.SeedGenerator)):
-            raise ValueError(f"{type(self).__name__}: expected seed as an integer or a SeedGenerator. Received: {seed!r}")
+            raise ValueError(
+                f"{type(self).__name__}: expected seed as an integer or a SeedGenerator. Received: {seed!r}"
+            )
         self.seed = seed
 
     def get_config(self):
@@ -198,7 +202,8 @@ class VarianceScaling(RandomInitializer):
         mode: "fan_in", "fan_out" or "fan_avg".
         distribution: "truncated_normal", "untruncated_normal" or "uniform".
         seed: an integer, a SeedGenerator, or None.
-        input_axes, output_axes: the axes of the kernel that count as inputs and outputs; None for Keras's rule.
+        input_axes, output_axes: the axes of the kernel that count as inputs and outputs; None for Keras's
+            rule.
 
     Example:
         >>> keras.initializers.VarianceScaling(seed=1)((3, 4)).shape
@@ -206,17 +211,21 @@ class VarianceScaling(RandomInitializer):
     """
 
     def __init__(
-        self, scale=1.0, mode="fan_in", distribution="truncated_normal", seed=None, input_axes=None, output_axes=None
+        self, scale=1.0, mode="fan_in", distribution="truncated_normal", seed=None, input_axes=None,
+        output_axes=None
     ):  # fmt: skip
         if scale <= 0.0:
             raise ValueError(f"VarianceScaling: expected scale above 0. Received: {scale}")
         if mode not in ("fan_in", "fan_out", "fan_avg"):
-            raise ValueError(f'VarianceScaling: expected mode "fan_in", "fan_out" or "fan_avg". Received: {mode!r}')
+            raise ValueError(
+                f'VarianceScaling: expected mode "fan_in", "fan_out" or "fan_avg". Received: {mode!r}'
+            )
         distribution = str(distribution).lower()
         distribution = "truncated_normal" if distribution == "normal" else distribution
         if distribution not in ("uniform", "truncated_normal", "untruncated_normal"):
             raise ValueError(
-                'VarianceScaling: expected distribution "truncated_normal", "untruncated_normal" or "uniform". '
+                'VarianceScaling: expected distribution "truncated_normal", "untruncated_normal" or '
+                '"uniform". '
                 f"Received: {distribution!r}"
             )
         self.scale = scale
@@ -236,7 +245,9 @@ class VarianceScaling(RandomInitializer):
         if self.distribution == "untruncated_normal":
             return random.normal(shape, 0.0, math.sqrt(variance), dtype, self.seed)
         # The standard deviation of a normal distribution cut off at two.
-        return random.truncated_normal(shape, 0.0, math.sqrt(variance) / 0.87962566103423978, dtype, self.seed)
+        return random.truncated_normal(
+            shape, 0.0, math.sqrt(variance) / 0.87962566103423978, dtype, self.seed
+        )
 
     def get_config(self):
         """What `from_config` needs."""
@@ -366,7 +377,9 @@ class Orthogonal(RandomInitializer):
         if len(shape) < 2:
             raise ValueError(f"Orthogonal: expected at least two axes. Received: shape={tuple(shape)}")
         rows, columns = math.prod(shape[:-1]), shape[-1]
-        draws = random.normal((max(rows, columns), min(rows, columns)), dtype="float32", seed=self.seed).numpy()
+        draws = random.normal(
+            (max(rows, columns), min(rows, columns)), dtype="float32", seed=self.seed
+        ).numpy()
         q, r = np.linalg.qr(draws.astype("float64"))
         q = q * np.sign(np.diag(r))
         q = (q.T if rows < columns else q).reshape(shape)
@@ -388,11 +401,13 @@ IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal
 _catalogue = registry.Catalogue(
     "initializer", "keras.initializers",
     [
-        Zeros, Ones, Constant, Identity, RandomUniform, RandomNormal, TruncatedNormal, VarianceScaling, GlorotUniform,
+        Zeros, Ones, Constant, Identity, RandomUniform, RandomNormal, TruncatedNormal, VarianceScaling,
+        GlorotUniform,
         GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal, Orthogonal,
     ],
     {
-        "uniform": RandomUniform, "normal": RandomNormal, "one": Ones, "zero": Zeros, "IdentityInitializer": Identity,
+        "uniform": RandomUniform, "normal": RandomNormal, "one": Ones, "zero": Zeros, "IdentityInitializer":
+        Identity,
         "OrthogonalInitializer": Orthogonal,
     },
 )  # fmt: skip

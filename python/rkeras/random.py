@@ -1,4 +1,4 @@
-"""Random numbers. State is a variable: a seed and a counter; the same seed gives the same numbers on one machine type."""
+"""Random numbers. State is a variable, seed and counter: the same seed, the same numbers."""
 
 from rkeras import _rkeras
 from rkeras._core import registry, settings
@@ -39,7 +39,9 @@ class SeedGenerator:
         if seed is None:
             seed = make_default_seed()
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-            raise ValueError(f"SeedGenerator: expected an integer of zero or more as seed. Received: {seed!r}")
+            raise ValueError(
+                f"SeedGenerator: expected an integer of zero or more as seed. Received: {seed!r}"
+            )
         with naming.name_scope(self.name, caller=self):
             self.state = Variable(
                 convert_to_tensor([seed % 2**32, seed // 2**32 % 2**32], "uint32"), trainable=False,
@@ -280,7 +282,9 @@ def binomial(shape, counts, probabilities, dtype=None, seed=None):
     import numpy as np
 
     n, p = (np.asarray(convert_to_tensor(v)) for v in (counts, probabilities))
-    return convert_to_tensor(_numpy_generator(seed).binomial(n.astype("int64"), p, size=_shape(shape)), _float(dtype))
+    return convert_to_tensor(
+        _numpy_generator(seed).binomial(n.astype("int64"), p, size=_shape(shape)), _float(dtype)
+    )
 
 
 def _numpy_generator(seed):

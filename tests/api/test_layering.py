@@ -9,7 +9,7 @@ PACKAGE = Path(rkeras.__file__).parent
 # Each may import those of a smaller number; equal numbers only within the same unit.
 LEVELS = {
     "_rkeras": 0,
-    "_core": 1, "config": 1, "tree": 1, "backend": 1,
+    "_core": 1, "config": 1.5, "tree": 1.5, "backend": 1.5,
     "ops": 2, "random": 2,
     "activations": 3, "initializers": 3, "regularizers": 3, "constraints": 3, "dtype_policies": 3,
     "losses": 4, "layers": 4.5, "metrics": 4.5, "optimizers": 4.5,

@@ -1,1 +1,1 @@
-"""What every part of rkeras shares: tensors, variables, structures, names, scopes, the registry of objects."""
+"""What every part of rkeras shares: tensors, variables, structures, names, scopes, the registry."""

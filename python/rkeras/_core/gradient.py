@@ -63,13 +63,16 @@ class GradientTape:
         """
         if self._used and not self.persistent:
             raise RuntimeError(
-                "GradientTape: expected one gradient() call. Received: another one. Hint: GradientTape(persistent=True)"
+                "GradientTape: expected one gradient() call. Received: another one. Hint: "
+                "GradientTape(persistent=True)"
             )
         self._used = True
         targets = [t.read() if isinstance(t, _rkeras.Variable) else t for t in tree.flatten(target)]
         for t in targets:
             if not isinstance(t, Tensor):
-                raise TypeError(f"GradientTape.gradient: expected tensors as target. Received: {type(t).__name__}")
+                raise TypeError(
+                    f"GradientTape.gradient: expected tensors as target. Received: {type(t).__name__}"
+                )
         seeds = [None] * len(targets)
         if output_gradients is not None:
             seeds = [None if g is None else convert_to_tensor(g) for g in tree.flatten(output_gradients)]

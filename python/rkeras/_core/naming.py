@@ -42,7 +42,7 @@ def reset():
     _counts.clear()
 
 
-class name_scope:  # noqa: N801 (the public name)
+class name_scope:
     """Context that puts `name/` before the paths of variables made inside.
 
     Args:

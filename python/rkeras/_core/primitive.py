@@ -11,6 +11,8 @@ def primitive(name):
         return _rkeras.primitive(name)
 
     def absent(*_, **__):
-        raise NotImplementedError(f"op {name!r}: expected an op of this build of rkeras. Received: a name it lacks")
+        raise NotImplementedError(
+            f"op {name!r}: expected an op of this build of rkeras. Received: a name it lacks"
+        )
 
     return absent

@@ -1,6 +1,7 @@
 """Objects by name: registration, `get`, and the config format that Keras's files use.
 
-A config is plain data. Turning one back into objects only ever finds names that are listed here, registered by the
+A config is plain data. Turning one back into objects only ever finds names that are listed here, registered
+by the
 program, or passed as `custom_objects`: nothing is imported or evaluated because a file says so.
 """
 
@@ -19,7 +20,8 @@ _CLASS_MODULES = {
     "keras.random": "rkeras.random",
 }  # fmt: skip
 _FUNCTION_MODULES = {
-    "keras.activations": "rkeras.activations", "keras.losses": "rkeras.losses", "keras.metrics": "rkeras.metrics",
+    "keras.activations": "rkeras.activations", "keras.losses": "rkeras.losses", "keras.metrics":
+    "rkeras.metrics",
 }  # fmt: skip
 _MAX_DEPTH = 200
 
@@ -78,7 +80,9 @@ def register_keras_serializable(package="Custom", name=None):
     def decorate(obj):
         registered = f"{package}>{name or obj.__name__}"
         if isinstance(obj, type) and not hasattr(obj, "get_config"):
-            raise ValueError(f"register_keras_serializable: expected a class with get_config. Received: {obj.__name__}")
+            raise ValueError(
+                f"register_keras_serializable: expected a class with get_config. Received: {obj.__name__}"
+            )
         _custom_objects[registered] = obj
         _custom_names[obj] = registered
         return obj
@@ -102,7 +106,7 @@ def _find_custom(name, custom_objects=None):
 
 
 def get_registered_object(name, custom_objects=None, module_objects=None):
-    """The class or function of that name: custom objects first, then `module_objects`; None if there is none."""
+    """The class or function of that name: custom ones first; None if there is none."""
     found = _find_custom(name, custom_objects)
     return found if found is not None else (module_objects or {}).get(name)
 
@@ -156,18 +160,27 @@ def serialize_keras_object(obj):
     plain = _serialize_value(obj)
     if plain is not None:
         return plain
-    if isinstance(obj, type) or (callable(obj) and hasattr(obj, "__name__") and not hasattr(obj, "get_config")):
+    if isinstance(obj, type) or (
+        callable(obj) and hasattr(obj, "__name__") and not hasattr(obj, "get_config")
+    ):
         return _serialize_named(obj)
     if not hasattr(obj, "get_config"):
         raise ValueError(
-            f"serialize_keras_object: expected plain data or an object with get_config(). Received: {obj!r} of type "
-            f"{type(obj).__name__}. Hint: give the class a get_config method that returns its constructor arguments."
+            "serialize_keras_object: expected plain data or an object with get_config(). Received: "
+            f"{obj!r} of type "
+            f"{type(obj).__name__}. Hint: give the class a get_config method that returns its constructor "
+            "arguments."
         )
     cls = type(obj)
     config = {k: serialize_keras_object(v) for k, v in obj.get_config().items()}
     module_name = getattr(obj, "module_name", None)
     if module_name:  # an op of the layer graph
-        data = {"module": module_name, "class_name": obj.class_name, "config": config, "registered_name": obj.class_name}
+        data = {
+            "module": module_name,
+            "class_name": obj.class_name,
+            "config": config,
+            "registered_name": obj.class_name,
+        }
     elif is_builtin(cls):
         module = public_module(cls)
         name = cls.__name__ if ".src." in module else None
@@ -213,12 +226,18 @@ def _serialize_named(obj):
     name = obj.__name__
     if name == "<lambda>":
         raise ValueError(
-            "serialize_keras_object: expected an object that files can name. Received: a lambda. Hint: write a named "
+            "serialize_keras_object: expected an object that files can name. Received: a lambda. Hint: "
+            "write a named "
             "function and register it with keras.saving.register_keras_serializable()."
         )
     registered = get_registered_name(obj)
     if is_builtin(obj) and not isinstance(obj, type):
-        return {"module": public_module(obj), "class_name": "function", "config": name, "registered_name": name}
+        return {
+            "module": public_module(obj),
+            "class_name": "function",
+            "config": name,
+            "registered_name": name,
+        }
     if isinstance(obj, type):
         module = public_module(obj) if is_builtin(obj) else obj.__module__
         return {"module": module, "class_name": name, "config": None, "registered_name": registered}
@@ -227,7 +246,8 @@ def _serialize_named(obj):
 
 def _unknown(what, module):
     return TypeError(
-        f"deserialize_keras_object: expected the name of a class or function that rkeras knows. Received: {what!r} of "
+        "deserialize_keras_object: expected the name of a class or function that rkeras knows. Received: "
+        f"{what!r} of "
         f"module {module!r}. Hint: pass custom_objects={{{str(what)!r}: ...}}, or decorate the class with "
         "@keras.saving.register_keras_serializable() before loading."
     )
@@ -295,7 +315,9 @@ def deserialize_keras_object(config, custom_objects=None, safe_mode=True, **kwar
 
 def _deserialize(config, custom_objects, depth):
     if depth > _MAX_DEPTH:
-        raise ValueError(f"deserialize_keras_object: expected at most {_MAX_DEPTH} levels of nesting. Received: more")
+        raise ValueError(
+            f"deserialize_keras_object: expected at most {_MAX_DEPTH} levels of nesting. Received: more"
+        )
     if config is None or isinstance(config, (bool, int, float)):
         return config
     if isinstance(config, str):
@@ -371,7 +393,8 @@ def _deserialize_value(class_name, inner, custom_objects, depth):
         parts = (_deserialize(inner.get(k), custom_objects, depth + 1) for k in ("start", "stop", "step"))
         return slice(*parts)
     raise ValueError(
-        f"deserialize_keras_object: expected data without code. Received: {class_name}. Hint: code in files is never "
+        f"deserialize_keras_object: expected data without code. Received: {class_name}. Hint: code in "
+        "files is never "
         "run; pass the function by name in custom_objects."
     )
 
@@ -430,7 +453,8 @@ class Catalogue:
             near = difflib.get_close_matches(identifier, self.by_name, n=3)
             hint = f" Hint: did you mean {' or '.join(map(repr, near))}?" if near else ""
         return ValueError(
-            f"{self.kind}: expected a name, a config or an object of {self.module}. Received: {identifier!r}.{hint}"
+            f"{self.kind}: expected a name, a config or an object of {self.module}. Received: "
+            f"{identifier!r}.{hint}"
         )
 
     def get(self, identifier):

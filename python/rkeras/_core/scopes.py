@@ -1,4 +1,4 @@
-"""What holds while a call or a block runs: the layers being called, whether it is training, who collects losses."""
+"""What holds while a call or a block runs: the layers being called, whether it is training."""
 
 from rkeras import _rkeras
 
@@ -20,7 +20,7 @@ call_context = None  # the CallContext of the calls going on, or None
 
 
 class SymbolicScope:
-    """Context in which code sees shapes and dtypes only: variables are read as specs, assignments do nothing."""
+    """Context in which code sees shapes and dtypes only; assignments to variables do nothing."""
 
     def __enter__(self):
         self._scope = _rkeras.SpecScope()
@@ -31,7 +31,7 @@ class SymbolicScope:
         self._scope.__exit__(*exception)
 
 
-class device:  # noqa: N801 (the public name)
+class device:
     """Context of a device; there is one, the CPU.
 
     Raises:

@@ -70,7 +70,9 @@ def standardize_data_format(data_format):
         return values["image_data_format"]
     name = str(data_format).lower()
     if name not in ("channels_first", "channels_last"):
-        raise ValueError(f'data_format: expected "channels_first" or "channels_last". Received: {data_format!r}')
+        raise ValueError(
+            f'data_format: expected "channels_first" or "channels_last". Received: {data_format!r}'
+        )
     return name
 
 

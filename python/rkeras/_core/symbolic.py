@@ -1,4 +1,4 @@
-"""The layer graph: KerasTensor, Operation, Node. It exists for configs, summaries and files; ops run in the core."""
+"""The layer graph: KerasTensor, Operation, Node. It serves configs, summaries, files; ops run in the core."""
 
 from rkeras import _rkeras
 from rkeras._core import naming, tree
@@ -43,7 +43,7 @@ class KerasTensor:
         return len(self.shape)
 
     @property
-    def T(self):  # noqa: N802 (the public name)
+    def T(self):
         """Its transpose."""
         return operators["transpose"](self)
 
@@ -64,7 +64,8 @@ class KerasTensor:
 
     def _no_values(self, what):
         return TypeError(
-            f"KerasTensor {self.name!r}: expected a tensor with values for {what}. Received: a symbolic KerasTensor of "
+            f"KerasTensor {self.name!r}: expected a tensor with values for {what}. Received: a symbolic "
+            "KerasTensor of "
             f"shape {self.shape}. Hint: put the code into a Layer's call, or use rkeras.ops."
         )
 
@@ -196,7 +197,7 @@ class History:
 class Arguments:
     """The arguments of a recorded call, with the KerasTensors in them."""
 
-    __slots__ = ("args", "kwargs", "keras_tensors")
+    __slots__ = ("args", "keras_tensors", "kwargs")
 
     def __init__(self, args, kwargs):
         self.args = tree._map(lambda v: v, (tuple(args),))
@@ -280,7 +281,9 @@ class Operation:
 
     def call(self, *args, **kwargs):
         """Computes."""
-        raise NotImplementedError(f"{type(self).__name__} {self.name!r}: expected a method call(). Received: none")
+        raise NotImplementedError(
+            f"{type(self).__name__} {self.name!r}: expected a method call(). Received: none"
+        )
 
     def compute_output_spec(self, *args, **kwargs):
         """The KerasTensors that `call` would give."""
@@ -304,12 +307,14 @@ class Operation:
     def _node_tensors(self, kind):
         if not self._inbound_nodes:
             raise AttributeError(
-                f"{type(self).__name__} {self.name!r}: expected a layer that was called on a KerasTensor. Received: one "
+                f"{type(self).__name__} {self.name!r}: expected a layer that was called on a KerasTensor. "
+                "Received: one "
                 f"that was never called, so it has no {kind}. Hint: call it on keras.Input(...)."
             )
         if len(self._inbound_nodes) > 1 and kind in ("input", "output"):
             raise AttributeError(
-                f"{type(self).__name__} {self.name!r}: expected one call. Received: {len(self._inbound_nodes)} calls, so "
+                f"{type(self).__name__} {self.name!r}: expected one call. Received: "
+                f"{len(self._inbound_nodes)} calls, so "
                 f"{kind} is ambiguous. Hint: keep the tensors that the calls return."
             )
         return self._inbound_nodes[0]
@@ -331,20 +336,82 @@ class Operation:
 
 # The parameters that are passed to a recorded op as inputs; the others belong to its config.
 _INPUT_PARAMETERS = frozenset(
-    "x x1 x2 xs y a b inputs kernel depthwise_kernel pointwise_kernel target output target_length output_length indices "
-    "values updates start_indices mean variance offset scale gamma beta condition condlist choicelist default query "
-    "key value bias mask weights data segment_ids targets predictions variable fill_value f init elems index branches "
-    "operands pred true_fn false_fn loop_vars init_val elements start stop step sorted_sequence images transform "
-    "constant_values array".split()
+    [
+        "x",
+        "x1",
+        "x2",
+        "xs",
+        "y",
+        "a",
+        "b",
+        "inputs",
+        "kernel",
+        "depthwise_kernel",
+        "pointwise_kernel",
+        "target",
+        "output",
+        "target_length",
+        "output_length",
+        "indices",
+        "values",
+        "updates",
+        "start_indices",
+        "mean",
+        "variance",
+        "offset",
+        "scale",
+        "gamma",
+        "beta",
+        "condition",
+        "condlist",
+        "choicelist",
+        "default",
+        "query",
+        "key",
+        "value",
+        "bias",
+        "mask",
+        "weights",
+        "data",
+        "segment_ids",
+        "targets",
+        "predictions",
+        "variable",
+        "fill_value",
+        "f",
+        "init",
+        "elems",
+        "index",
+        "branches",
+        "operands",
+        "pred",
+        "true_fn",
+        "false_fn",
+        "loop_vars",
+        "init_val",
+        "elements",
+        "start",
+        "stop",
+        "step",
+        "sorted_sequence",
+        "images",
+        "transform",
+        "constant_values",
+        "array",
+    ]
 )
 _AS_CONFIG = {
     "full": ("shape", "dtype"), "slice": ("shape",), "trapezoid": ("x", "dx", "axis"),
     "bincount": ("weights", "minlength", "sparse"), "dot_product_attention": ("is_causal",),
 }  # fmt: skip
-_CLASS_NAMES = {"batch_normalization": "BatchNorm", "layer_normalization": "LayerNorm", "rms_normalization": "RMSNorm",
-                "psnr": "PSNR", "searchsorted": "SearchSorted", "allclose": "AllClose", "isin": "IsIn", "cdist": "CDist",
-                "norm": "Norm", "fft": "FFT", "fft2": "FFT2", "ifft2": "IFFT2", "rfft": "RFFT", "irfft": "IRFFT",
-                "stft": "STFT", "istft": "ISTFT", "ctc_loss": "CTCLoss", "ctc_decode": "CTCDecode", "svd": "SVD",
+_CLASS_NAMES = {"batch_normalization": "BatchNorm", "layer_normalization": "LayerNorm",
+                "rms_normalization": "RMSNorm",
+                "psnr": "PSNR", "searchsorted": "SearchSorted", "allclose": "AllClose", "isin": "IsIn",
+                "cdist": "CDist",
+                "norm": "Norm", "fft": "FFT", "fft2": "FFT2", "ifft2": "IFFT2", "rfft": "RFFT", "irfft":
+                "IRFFT",
+                "stft": "STFT", "istft": "ISTFT", "ctc_loss": "CTCLoss", "ctc_decode": "CTCDecode", "svd":
+                "SVD",
                 "jvp": "JVP"}  # fmt: skip
 
 # Every public op that may stand in a layer graph: (module of Keras, class name) -> function.
@@ -383,7 +450,7 @@ class OpNode(Operation):
 
 
 def operation(family):
-    """A decorator for public ops: on KerasTensors they record a node (`family` is Keras's module of the op class)."""
+    """A decorator for public ops: on KerasTensors they record a node (`family`: Keras's module)."""
 
     def decorate(fn):
         code = fn.__code__
@@ -394,13 +461,22 @@ def operation(family):
         def public(*args, **kwargs):
             for a in args:
                 kind = type(a)
-                if kind is KerasTensor or ((kind is list or kind is tuple or kind is dict) and any_symbolic((a,))):
+                if kind is KerasTensor or (
+                    (kind is list or kind is tuple or kind is dict) and any_symbolic((a,))
+                ):
                     return _record(public, args, kwargs)
             if kwargs and any_symbolic(kwargs.values()):
                 return _record(public, args, kwargs)
             return fn(*args, **kwargs)
 
-        for attribute in ("__name__", "__qualname__", "__doc__", "__module__", "__defaults__", "__kwdefaults__"):
+        for attribute in (
+            "__name__",
+            "__qualname__",
+            "__doc__",
+            "__module__",
+            "__defaults__",
+            "__kwdefaults__",
+        ):
             if attribute not in ("__defaults__", "__kwdefaults__"):
                 setattr(public, attribute, getattr(fn, attribute))
         public.__wrapped__ = fn
@@ -418,11 +494,15 @@ def _bind(function, args, kwargs):
     """The arguments by parameter name, defaults filled in."""
     fn, names = function.__wrapped__, function.parameters
     if len(args) > len(names):
-        raise TypeError(f"{function.__name__}: expected at most {len(names)} arguments. Received: {len(args)}")
+        raise TypeError(
+            f"{function.__name__}: expected at most {len(names)} arguments. Received: {len(args)}"
+        )
     bound = dict(zip(names, args, strict=False))
     for name, value in kwargs.items():
         if name not in names or name in bound:
-            raise TypeError(f"{function.__name__}: expected arguments {list(names)}, each once. Received: {name}=")
+            raise TypeError(
+                f"{function.__name__}: expected arguments {list(names)}, each once. Received: {name}="
+            )
         bound[name] = value
     for name, value in zip(reversed(names), reversed(fn.__defaults__ or ()), strict=False):
         bound.setdefault(name, value)

@@ -52,8 +52,8 @@ def is_tensor(x):
 
 def _scalar_kind(value):
     """The default dtype of Python numbers (nested or not); None if there is something else."""
-    if hasattr(value, "dtype"):  # NumPy's float64 is a float too, but knows its dtype
-        return None
+    if hasattr(value, "dtype"):  # NumPy's float64 is a Python float too, but knows its dtype
+        return standardize_dtype(value.dtype) if isinstance(value, float) else None
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int):
@@ -71,7 +71,8 @@ def convert_to_tensor(x, dtype=None):
         return convert_to_tensor(x.read(), dtype)
     if hasattr(x, "_keras_history"):
         raise ValueError(
-            "convert_to_tensor: expected a value. Received: a KerasTensor, which has no values. Hint: use ops from "
+            "convert_to_tensor: expected a value. Received: a KerasTensor, which has no values. Hint: "
+            "use ops from "
             "rkeras.ops on it, or a layer; NumPy functions cannot take it."
         )
     if dtype is not None:
@@ -87,7 +88,13 @@ def convert_to_tensor(x, dtype=None):
             return _rkeras.primitive("concatenate")(*[reshape(r, newshape=shape) for r in rows], axis=0)
         kinds = {type(v) for v in leaves}
         if kinds <= {bool, int, float}:
-            dtype = settings.values["floatx"] if float in kinds or not kinds else "int32" if int in kinds else "bool"
+            dtype = (
+                settings.values["floatx"]
+                if float in kinds or not kinds
+                else "int32"
+                if int in kinds
+                else "bool"
+            )
     return _rkeras.tensor(x, dtype)
 
 

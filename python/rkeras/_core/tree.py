@@ -1,4 +1,4 @@
-"""Nested structures: lists, tuples, named tuples and dicts of leaves. Dict entries are visited by sorted key."""
+"""Nested structures: lists, tuples, named tuples, dicts of leaves. Dicts are visited by sorted key."""
 
 
 def is_nested(structure):
@@ -90,14 +90,16 @@ def _map(func, structures, none_is_leaf=True):
 
 
 def map_structure_up_to(shallow_structure, func, *structures):
-    """Like `map_structure`, but only as deep as `shallow_structure` goes; what lies deeper is passed whole."""
+    """Like `map_structure`, but only as deep as `shallow_structure`; what lies deeper is passed whole."""
 
     def walk(shallow, parts):
         if not isinstance(shallow, (list, tuple, dict)):
             return func(*parts)
         for part in parts:
             if not isinstance(part, (list, tuple, dict)) or len(part) != len(shallow):
-                raise ValueError(f"map_structure_up_to: expected a structure like {shallow}. Received: {part}")
+                raise ValueError(
+                    f"map_structure_up_to: expected a structure like {shallow}. Received: {part}"
+                )
         rows = [_children(p) for p in parts]
         pairs = zip(_children(shallow), zip(*rows, strict=True), strict=True)
         return _rebuild(shallow, [walk(s, row) for s, row in pairs])
@@ -112,7 +114,12 @@ def assert_same_structure(a, b, check_types=None):
         if isinstance(x, dict) or isinstance(y, dict):
             same = isinstance(x, dict) and isinstance(y, dict) and set(x) == set(y)
         elif is_nested(x) or is_nested(y):
-            same = is_nested(x) and is_nested(y) and len(x) == len(y) and isinstance(x, tuple) == isinstance(y, tuple)
+            same = (
+                is_nested(x)
+                and is_nested(y)
+                and len(x) == len(y)
+                and isinstance(x, tuple) == isinstance(y, tuple)
+            )
         else:
             return
         if not same:
@@ -128,7 +135,9 @@ def assert_same_paths(a, b):
     paths_a = {path for path, _ in flatten_with_path(a)}
     paths_b = {path for path, _ in flatten_with_path(b)}
     if paths_a != paths_b:
-        raise ValueError(f"Expected leaves at the same paths. Received: {sorted(map(str, paths_a ^ paths_b))} in one only")
+        raise ValueError(
+            f"Expected leaves at the same paths. Received: {sorted(map(str, paths_a ^ paths_b))} in one only"
+        )
 
 
 def pack_sequence_as(structure, flat_sequence):
@@ -173,7 +182,7 @@ def map_shape_structure(func, structure):
     raise ValueError(f"map_shape_structure: expected shapes. Received: {structure}")
 
 
-class MAP_TO_NONE:  # noqa: N801 (the public name)
+class MAP_TO_NONE:
     """What a `traverse` function returns to put None in a node's place."""
 
 

@@ -37,15 +37,22 @@ class Variable(_rkeras.Variable):
         with _rkeras.EagerScope():
             if callable(initializer):
                 if shape is None:
-                    raise ValueError(f"Variable {name!r}: expected a shape beside the callable initializer. Received: None")
+                    raise ValueError(
+                        f"Variable {name!r}: expected a shape beside the callable initializer. Received: None"
+                    )
                 shape = standardize_shape(shape)
-                value = convert_to_tensor(initializer(shape, dtype=standardize_dtype(dtype)), standardize_dtype(dtype))
+                value = convert_to_tensor(
+                    initializer(shape, dtype=standardize_dtype(dtype)), standardize_dtype(dtype)
+                )
             else:
                 if dtype is None and not hasattr(initializer, "dtype"):
                     dtype = settings.floatx() if isinstance(initializer, float) else None
                 value = convert_to_tensor(initializer, dtype)
                 if shape is not None and tuple(shape) != value.shape:
-                    raise ValueError(f"Variable {name!r}: expected a value of shape {tuple(shape)}. Received: {value.shape}")
+                    raise ValueError(
+                        f"Variable {name!r}: expected a value of shape {tuple(shape)}. Received: "
+                        f"{value.shape}"
+                    )
         self = super().__new__(cls, value, name=name, trainable=bool(trainable))
         self.autocast = bool(autocast)
         return self
@@ -74,7 +81,8 @@ class Variable(_rkeras.Variable):
         new = convert_to_tensor(value, self.dtype)
         if not _same_shape(new.shape, self.shape):
             raise ValueError(
-                f"Variable {self.path!r}: expected a value of shape {self.shape}. Received: shape {new.shape}. "
+                f"Variable {self.path!r}: expected a value of shape {self.shape}. Received: shape "
+                f"{new.shape}. "
                 "Hint: weights are replaced only by weights of the same shape."
             )
         super().assign(new)
@@ -122,10 +130,20 @@ class Variable(_rkeras.Variable):
         return id(self)
 
     def __reduce__(self):
-        return _rebuild, (type(self), self.numpy(), self.dtype, self.trainable, self.autocast, self.name, self.path)
+        return _rebuild, (
+            type(self),
+            self.numpy(),
+            self.dtype,
+            self.trainable,
+            self.autocast,
+            self.name,
+            self.path,
+        )
 
     def __deepcopy__(self, memo):
-        new = _rebuild(type(self), self.tensor(), self.dtype, self.trainable, self.autocast, self.name, self.path)
+        new = _rebuild(
+            type(self), self.tensor(), self.dtype, self.trainable, self.autocast, self.name, self.path
+        )
         memo[id(self)] = new
         return new
 

@@ -15,7 +15,10 @@ def sizes(value, rank, name, layer, smallest=1):
     except TypeError:
         good = False
     if not good:
-        raise ValueError(f"{layer}: expected {name} as an integer or {rank} integers of at least {smallest}. Received: {value!r}")
+        raise ValueError(
+            f"{layer}: expected {name} as an integer or {rank} integers of at least {smallest}. Received: "
+            f"{value!r}"
+        )
     return numbers
 
 
@@ -37,26 +40,33 @@ class BaseConv(Layer):
     """
 
     def __init__(
-        self, rank, filters, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1, groups=1,
+        self, rank, filters, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1,
+        groups=1,
         activation=None, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros",
         kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
         bias_constraint=None, **kwargs,
     ):  # fmt: skip
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         name = type(self).__name__
-        if filters is not None and (isinstance(filters, bool) or not isinstance(filters, int) or filters <= 0):
+        if filters is not None and (
+            isinstance(filters, bool) or not isinstance(filters, int) or filters <= 0
+        ):
             raise ValueError(f"{name}: expected filters as a positive integer. Received: filters={filters!r}")
         if not isinstance(groups, int) or groups <= 0:
             raise ValueError(f"{name}: expected groups as a positive integer. Received: groups={groups!r}")
         if filters is not None and filters % groups:
-            raise ValueError(f"{name}: expected filters that groups={groups} divides. Received: filters={filters}")
+            raise ValueError(
+                f"{name}: expected filters that groups={groups} divides. Received: filters={filters}"
+            )
         self.rank = rank
         self.filters = filters
         self.groups = groups
         self.kernel_size = sizes(kernel_size, rank, "kernel_size", name)
         self.strides = sizes(strides, rank, "strides", name)
         self.dilation_rate = sizes(dilation_rate, rank, "dilation_rate", name)
-        self.padding = padding_name(padding, name, ("valid", "same", "causal") if rank == 1 else ("valid", "same"))
+        self.padding = padding_name(
+            padding, name, ("valid", "same", "causal") if rank == 1 else ("valid", "same")
+        )
         self.data_format = standardize_data_format(data_format)
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(
@@ -79,7 +89,10 @@ class BaseConv(Layer):
         axis = 1 if self.data_format == "channels_first" else -1
         channels = input_shape[axis]
         if channels is None:
-            raise ValueError(f"{who(self)}: expected a known number of channels. Received: input shape {tuple(input_shape)}")
+            raise ValueError(
+                f"{who(self)}: expected a known number of channels. Received: input shape "
+                f"{tuple(input_shape)}"
+            )
         self.input_spec = InputSpec(ndim=self.rank + 2, axes={axis: channels})
         return channels
 
@@ -87,7 +100,11 @@ class BaseConv(Layer):
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
-                (n,), self.bias_initializer, regularizer=self.bias_regularizer, constraint=self.bias_constraint, name="bias"
+                (n,),
+                self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+                name="bias",
             )
 
     def build(self, input_shape):
@@ -95,7 +112,8 @@ class BaseConv(Layer):
         channels = self._channels(input_shape)
         if channels % self.groups:
             raise ValueError(
-                f"{who(self)}: expected channels that groups={self.groups} divides. Received: {channels} channels"
+                f"{who(self)}: expected channels that groups={self.groups} divides. Received: {channels} "
+                "channels"
             )
         self.kernel = self.add_weight(
             (*self.kernel_size, channels // self.groups, self.filters), self.kernel_initializer,
@@ -112,8 +130,10 @@ class BaseConv(Layer):
         for n, k, d in zip(spatial, self.kernel_size, self.dilation_rate, strict=True):
             if n is not None and n < (k - 1) * d + 1:
                 raise ValueError(
-                    f"{who(self)}: expected inputs at least as large as the kernel {self.kernel_size} (dilated by "
-                    f'{self.dilation_rate}). Received: input shape {tuple(input_shape)}. Hint: padding="same".'
+                    f"{who(self)}: expected inputs at least as large as the kernel {self.kernel_size} "
+                    "(dilated by "
+                    f"{self.dilation_rate}). Received: input shape {tuple(input_shape)}. Hint: "
+                    'padding="same".'
                 )
 
     def _finish(self, y):
@@ -164,7 +184,8 @@ class Conv1D(BaseConv):
         bias_constraint=None, **kwargs,
     ):  # fmt: skip
         super().__init__(
-            1, filters, kernel_size, strides, padding, data_format, dilation_rate, groups, activation, use_bias,
+            1, filters, kernel_size, strides, padding, data_format, dilation_rate, groups, activation,
+            use_bias,
             kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer,
             kernel_constraint, bias_constraint, **kwargs,
         )  # fmt: skip
@@ -178,7 +199,8 @@ class Conv2D(BaseConv):
         kernel_size: the window: an integer, or (height, width).
         strides: the step from window to window.
         padding: "valid" (none) or "same".
-        data_format: "channels_last" (batch, height, width, channels) or "channels_first"; the session's if None.
+        data_format: "channels_last" (batch, height, width, channels) or "channels_first"; the session's if
+            None.
         dilation_rate: the distance between the elements of the window.
         groups: into how many independent parts the channels are cut.
         activation: a function or its name; none if None.
@@ -193,13 +215,15 @@ class Conv2D(BaseConv):
     """
 
     def __init__(
-        self, filters, kernel_size, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1), groups=1,
+        self, filters, kernel_size, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1),
+        groups=1,
         activation=None, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros",
         kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
         bias_constraint=None, **kwargs,
     ):  # fmt: skip
         super().__init__(
-            2, filters, kernel_size, strides, padding, data_format, dilation_rate, groups, activation, use_bias,
+            2, filters, kernel_size, strides, padding, data_format, dilation_rate, groups, activation,
+            use_bias,
             kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer,
             kernel_constraint, bias_constraint, **kwargs,
         )  # fmt: skip
@@ -228,13 +252,16 @@ class Conv3D(BaseConv):
     """
 
     def __init__(
-        self, filters, kernel_size, strides=(1, 1, 1), padding="valid", data_format=None, dilation_rate=(1, 1, 1),
-        groups=1, activation=None, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros",
+        self, filters, kernel_size, strides=(1, 1, 1), padding="valid", data_format=None, dilation_rate=(1,
+        1, 1),
+        groups=1, activation=None, use_bias=True, kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
         kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
         bias_constraint=None, **kwargs,
     ):  # fmt: skip
         super().__init__(
-            3, filters, kernel_size, strides, padding, data_format, dilation_rate, groups, activation, use_bias,
+            3, filters, kernel_size, strides, padding, data_format, dilation_rate, groups, activation,
+            use_bias,
             kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer,
             kernel_constraint, bias_constraint, **kwargs,
         )  # fmt: skip

@@ -13,9 +13,11 @@ class BaseDepthwiseConv(BaseConv):
     """
 
     def __init__(
-        self, rank, kernel_size, strides=1, padding="valid", depth_multiplier=1, data_format=None, dilation_rate=1,
+        self, rank, kernel_size, strides=1, padding="valid", depth_multiplier=1, data_format=None,
+        dilation_rate=1,
         activation=None, use_bias=True, depthwise_initializer="glorot_uniform", bias_initializer="zeros",
-        depthwise_regularizer=None, bias_regularizer=None, activity_regularizer=None, depthwise_constraint=None,
+        depthwise_regularizer=None, bias_regularizer=None, activity_regularizer=None,
+        depthwise_constraint=None,
         bias_constraint=None, **kwargs,
     ):  # fmt: skip
         super().__init__(
@@ -25,7 +27,8 @@ class BaseDepthwiseConv(BaseConv):
         )  # fmt: skip
         if not isinstance(depth_multiplier, int) or depth_multiplier <= 0:
             raise ValueError(
-                f"{type(self).__name__}: expected depth_multiplier as a positive integer. Received: {depth_multiplier!r}"
+                f"{type(self).__name__}: expected depth_multiplier as a positive integer. Received: "
+                f"{depth_multiplier!r}"
             )
         self.depth_multiplier = depth_multiplier
         self.depthwise_initializer = initializers.get(depthwise_initializer)
@@ -76,12 +79,15 @@ class DepthwiseConv1D(BaseDepthwiseConv):
     def __init__(
         self, kernel_size, strides=1, padding="valid", depth_multiplier=1, data_format=None, dilation_rate=1,
         activation=None, use_bias=True, depthwise_initializer="glorot_uniform", bias_initializer="zeros",
-        depthwise_regularizer=None, bias_regularizer=None, activity_regularizer=None, depthwise_constraint=None,
+        depthwise_regularizer=None, bias_regularizer=None, activity_regularizer=None,
+        depthwise_constraint=None,
         bias_constraint=None, **kwargs,
     ):  # fmt: skip
         super().__init__(
-            1, kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, activation, use_bias,
-            depthwise_initializer, bias_initializer, depthwise_regularizer, bias_regularizer, activity_regularizer,
+            1, kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, activation,
+            use_bias,
+            depthwise_initializer, bias_initializer, depthwise_regularizer, bias_regularizer,
+            activity_regularizer,
             depthwise_constraint, bias_constraint, **kwargs,
         )  # fmt: skip
 
@@ -108,14 +114,18 @@ class DepthwiseConv2D(BaseDepthwiseConv):
     """
 
     def __init__(
-        self, kernel_size, strides=(1, 1), padding="valid", depth_multiplier=1, data_format=None, dilation_rate=(1, 1),
+        self, kernel_size, strides=(1, 1), padding="valid", depth_multiplier=1, data_format=None,
+        dilation_rate=(1, 1),
         activation=None, use_bias=True, depthwise_initializer="glorot_uniform", bias_initializer="zeros",
-        depthwise_regularizer=None, bias_regularizer=None, activity_regularizer=None, depthwise_constraint=None,
+        depthwise_regularizer=None, bias_regularizer=None, activity_regularizer=None,
+        depthwise_constraint=None,
         bias_constraint=None, **kwargs,
     ):  # fmt: skip
         super().__init__(
-            2, kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, activation, use_bias,
-            depthwise_initializer, bias_initializer, depthwise_regularizer, bias_regularizer, activity_regularizer,
+            2, kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, activation,
+            use_bias,
+            depthwise_initializer, bias_initializer, depthwise_regularizer, bias_regularizer,
+            activity_regularizer,
             depthwise_constraint, bias_constraint, **kwargs,
         )  # fmt: skip
 
@@ -132,7 +142,8 @@ class BaseSeparableConv(BaseConv):
         self, rank, filters, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1,
         depth_multiplier=1, activation=None, use_bias=True, depthwise_initializer="glorot_uniform",
         pointwise_initializer="glorot_uniform", bias_initializer="zeros", depthwise_regularizer=None,
-        pointwise_regularizer=None, bias_regularizer=None, activity_regularizer=None, depthwise_constraint=None,
+        pointwise_regularizer=None, bias_regularizer=None, activity_regularizer=None,
+        depthwise_constraint=None,
         pointwise_constraint=None, bias_constraint=None, **kwargs,
     ):  # fmt: skip
         super().__init__(
@@ -153,11 +164,13 @@ class BaseSeparableConv(BaseConv):
         channels = self._channels(input_shape)
         self.depthwise_kernel = self.add_weight(
             (*self.kernel_size, channels, self.depth_multiplier), self.depthwise_initializer,
-            regularizer=self.depthwise_regularizer, constraint=self.depthwise_constraint, name="depthwise_kernel",
+            regularizer=self.depthwise_regularizer, constraint=self.depthwise_constraint,
+            name="depthwise_kernel",
         )  # fmt: skip
         self.pointwise_kernel = self.add_weight(
             (*(1,) * self.rank, channels * self.depth_multiplier, self.filters), self.pointwise_initializer,
-            regularizer=self.pointwise_regularizer, constraint=self.pointwise_constraint, name="pointwise_kernel",
+            regularizer=self.pointwise_regularizer, constraint=self.pointwise_constraint,
+            name="pointwise_kernel",
         )  # fmt: skip
         self._add_bias(self.filters)
         self._check_size(input_shape)
@@ -166,7 +179,8 @@ class BaseSeparableConv(BaseConv):
         """activation(separable_conv(inputs) + bias)."""
         return self._finish(
             ops.separable_conv(
-                inputs, self.depthwise_kernel, self.pointwise_kernel, strides=self.strides, padding=self.padding,
+                inputs, self.depthwise_kernel, self.pointwise_kernel, strides=self.strides,
+                padding=self.padding,
                 data_format=self.data_format, dilation_rate=self.dilation_rate,
             )
         )  # fmt: skip
@@ -183,20 +197,25 @@ class SeparableConv1D(BaseSeparableConv):
         use_bias: whether a bias is added.
         depthwise_initializer, pointwise_initializer, bias_initializer: the first values.
         depthwise_regularizer, pointwise_regularizer, bias_regularizer, activity_regularizer: penalties.
-        depthwise_constraint, pointwise_constraint, bias_constraint: what weights are brought back to after updates.
+        depthwise_constraint, pointwise_constraint, bias_constraint: what weights are brought back to after
+            updates.
     """
 
     def __init__(
-        self, filters, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1, depth_multiplier=1,
+        self, filters, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1,
+        depth_multiplier=1,
         activation=None, use_bias=True, depthwise_initializer="glorot_uniform",
         pointwise_initializer="glorot_uniform", bias_initializer="zeros", depthwise_regularizer=None,
-        pointwise_regularizer=None, bias_regularizer=None, activity_regularizer=None, depthwise_constraint=None,
+        pointwise_regularizer=None, bias_regularizer=None, activity_regularizer=None,
+        depthwise_constraint=None,
         pointwise_constraint=None, bias_constraint=None, **kwargs,
     ):  # fmt: skip
         super().__init__(
-            1, filters, kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier, activation, use_bias,
+            1, filters, kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier,
+            activation, use_bias,
             depthwise_initializer, pointwise_initializer, bias_initializer, depthwise_regularizer,
-            pointwise_regularizer, bias_regularizer, activity_regularizer, depthwise_constraint, pointwise_constraint,
+            pointwise_regularizer, bias_regularizer, activity_regularizer, depthwise_constraint,
+            pointwise_constraint,
             bias_constraint, **kwargs,
         )  # fmt: skip
 
@@ -212,7 +231,8 @@ class SeparableConv2D(BaseSeparableConv):
         use_bias: whether a bias is added.
         depthwise_initializer, pointwise_initializer, bias_initializer: the first values.
         depthwise_regularizer, pointwise_regularizer, bias_regularizer, activity_regularizer: penalties.
-        depthwise_constraint, pointwise_constraint, bias_constraint: what weights are brought back to after updates.
+        depthwise_constraint, pointwise_constraint, bias_constraint: what weights are brought back to after
+            updates.
 
     Example:
         >>> keras.layers.SeparableConv2D(8, 3)(keras.ops.ones((1, 8, 8, 4))).shape
@@ -223,12 +243,15 @@ class SeparableConv2D(BaseSeparableConv):
         self, filters, kernel_size, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1),
         depth_multiplier=1, activation=None, use_bias=True, depthwise_initializer="glorot_uniform",
         pointwise_initializer="glorot_uniform", bias_initializer="zeros", depthwise_regularizer=None,
-        pointwise_regularizer=None, bias_regularizer=None, activity_regularizer=None, depthwise_constraint=None,
+        pointwise_regularizer=None, bias_regularizer=None, activity_regularizer=None,
+        depthwise_constraint=None,
         pointwise_constraint=None, bias_constraint=None, **kwargs,
     ):  # fmt: skip
         super().__init__(
-            2, filters, kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier, activation, use_bias,
+            2, filters, kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier,
+            activation, use_bias,
             depthwise_initializer, pointwise_initializer, bias_initializer, depthwise_regularizer,
-            pointwise_regularizer, bias_regularizer, activity_regularizer, depthwise_constraint, pointwise_constraint,
+            pointwise_regularizer, bias_regularizer, activity_regularizer, depthwise_constraint,
+            pointwise_constraint,
             bias_constraint, **kwargs,
         )  # fmt: skip

@@ -29,7 +29,8 @@ class Dense(Layer):
     _config_omit = ("activity_regularizer", "lora_rank", "lora_alpha")
 
     def __init__(
-        self, units, activation=None, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros",
+        self, units, activation=None, use_bias=True, kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
         kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
         bias_constraint=None, lora_rank=None, lora_alpha=None, quantization_config=None, **kwargs,
     ):  # fmt: skip
@@ -37,7 +38,9 @@ class Dense(Layer):
         if isinstance(units, bool) or not isinstance(units, int) or units <= 0:
             raise ValueError(f"Dense: expected units as a positive integer. Received: units={units!r}")
         if lora_rank is not None or quantization_config is not None:
-            raise NotImplementedError("Dense: expected lora_rank=None and quantization_config=None. Received: others")
+            raise NotImplementedError(
+                "Dense: expected lora_rank=None and quantization_config=None. Received: others"
+            )
         self.units = units
         self.activation = activations.get(activation)
         self.use_bias = use_bias
@@ -55,7 +58,9 @@ class Dense(Layer):
         """Makes kernel (inputs, units) and bias (units,)."""
         size = input_shape[-1]
         if size is None:
-            raise ValueError(f'Dense "{self.name}": expected a known last size. Received: input shape {input_shape}')
+            raise ValueError(
+                f'Dense "{self.name}": expected a known last size. Received: input shape {input_shape}'
+            )
         self.kernel = self.add_weight(
             (size, self.units), self.kernel_initializer, regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint, name="kernel",
@@ -63,7 +68,8 @@ class Dense(Layer):
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
-                (self.units,), self.bias_initializer, regularizer=self.bias_regularizer, constraint=self.bias_constraint,
+                (self.units,), self.bias_initializer, regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
                 name="bias",
             )  # fmt: skip
         self.input_spec = InputSpec(min_ndim=2, axes={-1: size})

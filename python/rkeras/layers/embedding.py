@@ -34,10 +34,14 @@ class Embedding(Layer):
             kwargs["input_shape"] = (length,)
         super().__init__(**kwargs)
         if lora_rank is not None or quantization_config is not None:
-            raise NotImplementedError("Embedding: expected lora_rank=None and quantization_config=None. Received: others")
+            raise NotImplementedError(
+                "Embedding: expected lora_rank=None and quantization_config=None. Received: others"
+            )
         for name, value in (("input_dim", input_dim), ("output_dim", output_dim)):
             if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-                raise ValueError(f"Embedding: expected {name} as a positive integer. Received: {name}={value!r}")
+                raise ValueError(
+                    f"Embedding: expected {name} as a positive integer. Received: {name}={value!r}"
+                )
         self.input_dim = input_dim
         self.output_dim = output_dim
         self.embeddings_initializer = initializers.get(embeddings_initializer)
@@ -58,7 +62,8 @@ class Embedding(Layer):
         if self.built:
             return
         self.embeddings = self.add_weight(
-            (self.input_dim, self.output_dim), self.embeddings_initializer, regularizer=self.embeddings_regularizer,
+            (self.input_dim, self.output_dim), self.embeddings_initializer,
+            regularizer=self.embeddings_regularizer,
             constraint=self.embeddings_constraint, name="embeddings",
         )  # fmt: skip
 

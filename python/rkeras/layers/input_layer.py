@@ -21,7 +21,8 @@ class InputLayer(Layer):
     """
 
     def __init__(
-        self, shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None, input_tensor=None,
+        self, shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None,
+        input_tensor=None,
         optional=False, name=None, **kwargs,
     ):  # fmt: skip
         super().__init__(name=name)
@@ -33,28 +34,40 @@ class InputLayer(Layer):
             raise NotImplementedError("InputLayer: expected a dense input. Received: sparse or ragged")
         if input_tensor is not None:
             if not isinstance(input_tensor, KerasTensor):
-                raise ValueError(f"InputLayer: expected input_tensor as a KerasTensor. Received: {input_tensor!r}")
+                raise ValueError(
+                    f"InputLayer: expected input_tensor as a KerasTensor. Received: {input_tensor!r}"
+                )
             shape = None
             batch_shape = input_tensor.shape
             dtype = input_tensor.dtype
         if batch_shape is None:
             if shape is None:
-                raise ValueError("InputLayer: expected a shape. Received: none. Hint: keras.Input(shape=(features,))")
+                raise ValueError(
+                    "InputLayer: expected a shape. Received: none. Hint: keras.Input(shape=(features,))"
+                )
             batch_shape = (batch_size, *standardize_shape(shape))
         elif shape is not None or batch_size is not None:
-            raise ValueError("InputLayer: expected either batch_shape, or shape and batch_size. Received: both")
+            raise ValueError(
+                "InputLayer: expected either batch_shape, or shape and batch_size. Received: both"
+            )
         self._batch_shape = standardize_shape(batch_shape)
         self._dtype = standardize_dtype(dtype)
         self.sparse = False
         self.ragged = False
         self.optional = optional
         self.built = True
-        tensor = input_tensor if input_tensor is not None else KerasTensor(self._batch_shape, self._dtype, name=self.name)
+        tensor = (
+            input_tensor
+            if input_tensor is not None
+            else KerasTensor(self._batch_shape, self._dtype, name=self.name)
+        )
         Node(self, outputs=tensor)
 
     def call(self, *args, **kwargs):
         """An InputLayer is not called."""
-        raise NotImplementedError(f'InputLayer "{self.name}": expected its output to be used. Received: a call')
+        raise NotImplementedError(
+            f'InputLayer "{self.name}": expected its output to be used. Received: a call'
+        )
 
     @property
     def batch_shape(self):
@@ -69,13 +82,15 @@ class InputLayer(Layer):
     def get_config(self):
         """What `from_config` needs."""
         return {
-            "batch_shape": self.batch_shape, "dtype": self.dtype, "sparse": False, "ragged": False, "name": self.name,
+            "batch_shape": self.batch_shape, "dtype": self.dtype, "sparse": False, "ragged": False, "name":
+            self.name,
             "optional": self.optional,
         }  # fmt: skip
 
 
-def Input(  # noqa: N802 (the public name)
-    shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None, name=None, tensor=None,
+def Input(
+    shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None, name=None,
+    tensor=None,
     optional=False,
 ):  # fmt: skip
     """A KerasTensor for an input of a model.
@@ -99,9 +114,8 @@ def Input(  # noqa: N802 (the public name)
         (None, 1)
     """
     layer = InputLayer(
-        shape=shape, batch_size=batch_size, dtype=dtype, sparse=sparse, ragged=ragged, batch_shape=batch_shape, name=name,
+        shape=shape, batch_size=batch_size, dtype=dtype, sparse=sparse, ragged=ragged,
+        batch_shape=batch_shape, name=name,
         input_tensor=tensor, optional=optional,
     )  # fmt: skip
     return layer.output
-
-

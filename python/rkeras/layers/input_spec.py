@@ -36,7 +36,9 @@ class InputSpec:
         try:
             self.axes = {int(k): v for k, v in (axes or {}).items()}
         except (AttributeError, TypeError, ValueError):
-            raise TypeError(f"InputSpec: expected axes as a dict of axis to size. Received: {axes!r}") from None
+            raise TypeError(
+                f"InputSpec: expected axes as a dict of axis to size. Received: {axes!r}"
+            ) from None
         rank = self.ndim if self.ndim is not None else max_ndim
         if self.axes and rank is not None and max(self.axes) > rank - 1:
             raise ValueError(f"InputSpec: expected axes below rank {rank}. Received: axis {max(self.axes)}")
@@ -49,7 +51,8 @@ class InputSpec:
         """What `from_config` needs."""
         return {
             "dtype": self.dtype, "shape": self.shape, "ndim": self.ndim, "max_ndim": self.max_ndim,
-            "min_ndim": self.min_ndim, "axes": self.axes, "allow_last_axis_squeeze": self.allow_last_axis_squeeze,
+            "min_ndim": self.min_ndim, "axes": self.axes, "allow_last_axis_squeeze":
+            self.allow_last_axis_squeeze,
             "name": self.name, "optional": self.optional,
         }  # fmt: skip
 
@@ -74,7 +77,9 @@ def check_inputs(input_spec, inputs, layer):
     if isinstance(inputs, dict) and all(getattr(s, "name", None) for s in specs):
         missing = [s.name for s in specs if s.name not in inputs]
         if missing:
-            raise ValueError(f"{who(layer)}: expected inputs named {[s.name for s in specs]}. Received: no {missing}")
+            raise ValueError(
+                f"{who(layer)}: expected inputs named {[s.name for s in specs]}. Received: no {missing}"
+            )
         values = [inputs[s.name] for s in specs]
     else:
         values = tree.flatten(inputs)
@@ -84,12 +89,20 @@ def check_inputs(input_spec, inputs, layer):
         if spec is None or (x is None and spec.optional):
             continue
         if not hasattr(x, "shape"):
-            raise ValueError(f"{who(layer)}: expected a tensor as input. Received: {x!r} of type {type(x).__name__}")
-        _check(spec, tuple(x.shape), getattr(x, "dtype", None), layer, f" for input {i}" if len(specs) > 1 else "")
+            raise ValueError(
+                f"{who(layer)}: expected a tensor as input. Received: {x!r} of type {type(x).__name__}"
+            )
+        _check(
+            spec,
+            tuple(x.shape),
+            getattr(x, "dtype", None),
+            layer,
+            f" for input {i}" if len(specs) > 1 else "",
+        )
 
 
 def who(layer):
-    """ 'Dense "head"': how messages name a layer."""
+    """'Dense "head"': how messages name a layer."""
     return f'{type(layer).__name__} "{layer.name}"'
 
 
@@ -118,5 +131,7 @@ def _check(spec, shape, dtype, layer, which):
         else:
             shape_ = shape
         same = len(shape_) == len(wanted)
-        if not same or any(a is not None and b is not None and a != b for a, b in zip(wanted, shape_, strict=True)):
+        if not same or any(
+            a is not None and b is not None and a != b for a, b in zip(wanted, shape_, strict=True)
+        ):
             fail(f"shape {spec.shape}")

@@ -18,7 +18,9 @@ class CallSpec:
     def __init__(self, signature, args, kwargs, layer):
         names, defaults, variadic, keywords = signature
         if len(args) > len(names) and not variadic:
-            raise TypeError(f"{who(layer)}: expected at most {len(names)} positional arguments. Received: {len(args)}")
+            raise TypeError(
+                f"{who(layer)}: expected at most {len(names)} positional arguments. Received: {len(args)}"
+            )
         user = dict(zip(names, args, strict=False))
         for k, v in kwargs.items():
             if k in user:
@@ -28,7 +30,9 @@ class CallSpec:
             user[k] = v
         self.user = user
         self.names = names
-        self.arguments = {n: user[n] if n in user else defaults[n] for n in names if n in user or n in defaults}
+        self.arguments = {
+            n: user[n] if n in user else defaults[n] for n in names if n in user or n in defaults
+        }
         self.arguments.update({k: v for k, v in user.items() if k not in names})
         self.first = next(iter(self.arguments.values())) if self.arguments else None
         self.tensors = {}
@@ -69,7 +73,8 @@ def _signature(function):
 class Layer(Operation):
     """A step of a model: weights and a function of tensors.
 
-    A subclass stores its configuration in `__init__`, makes weights in `build(input_shape)` with `add_weight`, and
+    A subclass stores its configuration in `__init__`, makes weights in `build(input_shape)` with
+    `add_weight`, and
     computes in `call(inputs)` with `rkeras.ops`. Output shapes follow from `call`.
 
     Args:
@@ -117,9 +122,13 @@ class Layer(Operation):
             shape = batch_shape[1:]
         if size is not None:
             shape = (size,)
-        self._input_shape_arg = None if shape is None else tuple(shape) if isinstance(shape, (list, tuple)) else (shape,)
+        self._input_shape_arg = (
+            None if shape is None else tuple(shape) if isinstance(shape, (list, tuple)) else (shape,)
+        )
         if kwargs:
-            raise ValueError(f"{type(self).__name__}: expected arguments that it knows. Received: {', '.join(kwargs)}")
+            raise ValueError(
+                f"{type(self).__name__}: expected arguments that it knows. Received: {', '.join(kwargs)}"
+            )
         self._trainable = bool(trainable)
         self.autocast = autocast
         self._dtype_policy = dtype_policies.get(dtype)
@@ -173,7 +182,8 @@ class Layer(Operation):
         self.built = True
 
     def add_weight(
-        self, shape=None, initializer=None, dtype=None, trainable=True, autocast=True, regularizer=None, constraint=None,
+        self, shape=None, initializer=None, dtype=None, trainable=True, autocast=True, regularizer=None,
+        constraint=None,
         aggregation="none", overwrite_with_gradient=False, name=None,
     ):  # fmt: skip
         """Makes a weight.
@@ -196,13 +206,16 @@ class Layer(Operation):
         self._check_super_called()
         shape = () if shape is None else standardize_shape(shape)
         if None in shape:
-            raise ValueError(f"{who(self)}: expected known sizes for weight {name!r}. Received: shape {shape}")
+            raise ValueError(
+                f"{who(self)}: expected known sizes for weight {name!r}. Received: shape {shape}"
+            )
         dtype = self.variable_dtype if dtype is None else dtype
         if initializer is None:
             initializer = "glorot_uniform" if is_float_dtype(dtype) else "zeros"
         with naming.name_scope(self.name, caller=self):
             variable = Variable(
-                initializers.get(initializer), shape=shape, dtype=dtype, trainable=trainable, autocast=autocast,
+                initializers.get(initializer), shape=shape, dtype=dtype, trainable=trainable,
+                autocast=autocast,
                 aggregation=aggregation, name=name,
             )  # fmt: skip
         variable.regularizer = regularizers.get(regularizer)
@@ -238,7 +251,11 @@ class Layer(Operation):
             self.built = True
             self._lock_when_no_state()
             return
-        shapes = {f"{k}_shape": tree.map_structure(_shape_of, v) for k, v in spec.tensors.items() if not k.endswith("mask")}
+        shapes = {
+            f"{k}_shape": tree.map_structure(_shape_of, v)
+            for k, v in spec.tensors.items()
+            if not k.endswith("mask")
+        }
         names = build.parameters
         if len(shapes) == 1 or (len(names) == 1 and names[0] not in shapes):
             first = next(iter(shapes.values()), None)
@@ -289,7 +306,11 @@ class Layer(Operation):
                     else:
                         kwargs["training"] = training
                 masks = self._gather_masks(spec, kwargs)
-                autocast = self.compute_dtype if self.autocast and self.compute_dtype != self.variable_dtype else None
+                autocast = (
+                    self.compute_dtype
+                    if self.autocast and self.compute_dtype != self.variable_dtype
+                    else None
+                )
                 previous = scopes.set_autocast(autocast)
                 try:
                     outputs = Operation.__call__(self, *args, **kwargs)
@@ -364,7 +385,8 @@ class Layer(Operation):
             import warnings
 
             warnings.warn(
-                f"{who(self)} does not pass masks on, but its input has one: it is dropped here.", stacklevel=3
+                f"{who(self)} does not pass masks on, but its input has one: it is dropped here.",
+                stacklevel=3,
             )
 
     def call(self, *args, **kwargs):
@@ -391,7 +413,11 @@ class Layer(Operation):
             return infer(self.call, args, kwargs)
         # A subclass that says its output shape need not be able to run on shapes alone.
         spec = CallSpec(self._call_signature, args, kwargs, self)
-        shapes = {f"{k}_shape": tree.map_structure(_shape_of, v) for k, v in spec.tensors.items() if not k.endswith("mask")}
+        shapes = {
+            f"{k}_shape": tree.map_structure(_shape_of, v)
+            for k, v in spec.tensors.items()
+            if not k.endswith("mask")
+        }
         if len(shapes) == 1:
             out = self.compute_output_shape(next(iter(shapes.values())))
         else:
@@ -487,7 +513,11 @@ class Layer(Operation):
     def variables(self):
         """All variables: weights and the states of random generators."""
         return self._collect(
-            lambda m: [*m._trainable_variables, *m._non_trainable_variables, *(g.state for g in m._seed_generators)]
+            lambda m: [
+                *m._trainable_variables,
+                *m._non_trainable_variables,
+                *(g.state for g in m._seed_generators),
+            ]
         )
 
     @property
@@ -540,7 +570,10 @@ class Layer(Operation):
             raise ValueError(f"{who(self)}: expected {len(variables)} weights. Received: {len(weights)}")
         for v, value in zip(variables, weights, strict=True):
             if tuple(getattr(value, "shape", ())) != v.shape:
-                raise ValueError(f"{who(self)}: expected shape {v.shape} for {v.path!r}. Received: {getattr(value, 'shape', ())}")
+                raise ValueError(
+                    f"{who(self)}: expected shape {v.shape} for {v.path!r}. Received: "
+                    f"{getattr(value, 'shape', ())}"
+                )
         for v, value in zip(variables, weights, strict=True):
             v.assign(value)
 
@@ -551,7 +584,9 @@ class Layer(Operation):
             ValueError: if it is not built yet.
         """
         if not self.built:
-            raise ValueError(f"{who(self)}: expected a built layer to count weights. Received: one that is not built")
+            raise ValueError(
+                f"{who(self)}: expected a built layer to count weights. Received: one that is not built"
+            )
         return sum(v.size for v in self.weights)
 
     def save_own_variables(self, store):
@@ -563,8 +598,14 @@ class Layer(Operation):
         """Reads what `save_own_variables` wrote."""
         variables = [*self._trainable_variables, *self._non_trainable_variables]
         if len(store.keys()) != len(variables):
-            hint = "" if self.built else " Hint: it is not built; call the model once, or build it, before loading."
-            raise ValueError(f"{who(self)}: expected {len(variables)} stored weights. Received: {len(store.keys())}.{hint}")
+            hint = (
+                ""
+                if self.built
+                else " Hint: it is not built; call the model once, or build it, before loading."
+            )
+            raise ValueError(
+                f"{who(self)}: expected {len(variables)} stored weights. Received: {len(store.keys())}.{hint}"
+            )
         for i, v in enumerate(variables):
             v.assign(store[str(i)])
 
@@ -634,7 +675,8 @@ class Layer(Operation):
             return {k: registry.serialize_keras_object(v) for k, v in own.items()}
         except ValueError as error:
             raise NotImplementedError(
-                f"{who(self)}: expected a method get_config(), as its arguments are not plain data. Received: none. Hint: "
+                f"{who(self)}: expected a method get_config(), as its arguments are not plain data. "
+                "Received: none. Hint: "
                 "return a dict of the constructor arguments."
             ) from error
 
@@ -643,21 +685,25 @@ class Layer(Operation):
         """The layer of that config."""
         if not registry.is_builtin(cls) and cls.from_config.__func__ is Layer.from_config.__func__:
             config = {
-                k: registry.deserialize_keras_object(v) if isinstance(v, dict) and k != "dtype" and "class_name" in v else v
+                k: registry.deserialize_keras_object(v)
+                if isinstance(v, dict) and k != "dtype" and "class_name" in v
+                else v
                 for k, v in config.items()
             }
         try:
             return cls(**config)
         except TypeError as error:
             raise TypeError(
-                f"{cls.__name__}.from_config: expected a config of constructor arguments. Received: {config}, which fails "
+                f"{cls.__name__}.from_config: expected a config of constructor arguments. Received: "
+                f"{config}, which fails "
                 f"with: {error}. Hint: get_config and __init__ have to agree."
             ) from error
 
     def _check_super_called(self):
         if not self.__dict__.get("_super_called"):
             raise RuntimeError(
-                f"{type(self).__name__}: expected super().__init__() at the top of __init__. Received: a layer without it"
+                f"{type(self).__name__}: expected super().__init__() at the top of __init__. Received: a "
+                "layer without it"
             )
 
     def __repr__(self):
@@ -704,7 +750,7 @@ def _mask_structure(value):
 
 
 def _wrap_build(build):
-    """Building opens the layer's name scope, remembers the shapes, and closes the layer for further weights."""
+    """Building opens the layer's name scope, remembers the shapes, closes the layer for more weights."""
     if hasattr(build, "parameters"):
         return build
     names = _signature(build)[0]
@@ -778,4 +824,3 @@ def config_value(value):
     if isinstance(value, SeedGenerator):
         return registry.serialize_keras_object(value)
     return registry.config_value(value)
-

@@ -17,13 +17,19 @@ class Merge(Layer):
 
     def build(self, input_shape):
         """Checks that the shapes fit together."""
-        if not isinstance(input_shape, (list, tuple)) or not input_shape or not isinstance(input_shape[0], (list, tuple)):
+        if (
+            not isinstance(input_shape, (list, tuple))
+            or not input_shape
+            or not isinstance(input_shape[0], (list, tuple))
+        ):
             raise ValueError(f"{who(self)}: expected a list of inputs. Received: input shape {input_shape}")
         if len(input_shape) < 1:
             raise ValueError(f"{who(self)}: expected at least one input. Received: none")
         batches = {s[0] for s in input_shape if s} - {None}
         if len(batches) > 1:
-            raise ValueError(f"{who(self)}: expected inputs of the same batch size. Received: {sorted(batches)}")
+            raise ValueError(
+                f"{who(self)}: expected inputs of the same batch size. Received: {sorted(batches)}"
+            )
         rest = [s[1:] for s in input_shape]
         sizes = list(rest[0])
         for other in rest[1:]:
@@ -32,10 +38,13 @@ class Merge(Layer):
             for i, d in enumerate(shorter):
                 e = longer[shift + i]
                 if e is None or d is None:
-                    longer[shift + i] = None if e in (None, 1) and d in (None, 1) else max(e or 0, d or 0) or None
+                    longer[shift + i] = (
+                        None if e in (None, 1) and d in (None, 1) else max(e or 0, d or 0) or None
+                    )
                 elif e != d and 1 not in (e, d):
                     raise ValueError(
-                        f"{who(self)}: expected inputs whose shapes broadcast. Received: {[tuple(s) for s in input_shape]}"
+                        f"{who(self)}: expected inputs whose shapes broadcast. Received: "
+                        f"{[tuple(s) for s in input_shape]}"
                     )
                 else:
                     longer[shift + i] = max(e, d)
@@ -154,7 +163,11 @@ class Concatenate(Merge):
 
     def build(self, input_shape):
         """Checks that the shapes agree but for the axis."""
-        if not isinstance(input_shape, (list, tuple)) or not input_shape or not isinstance(input_shape[0], (list, tuple)):
+        if (
+            not isinstance(input_shape, (list, tuple))
+            or not input_shape
+            or not isinstance(input_shape[0], (list, tuple))
+        ):
             raise ValueError(f"{who(self)}: expected a list of inputs. Received: input shape {input_shape}")
         shapes = [tuple(s) for s in input_shape]
         ranks = {len(s) for s in shapes}
@@ -166,7 +179,8 @@ class Concatenate(Merge):
         for i in range(rank):
             if i != self.axis % rank and len({s[i] for s in shapes} - {None}) > 1:
                 raise ValueError(
-                    f"{who(self)}: expected inputs whose shapes differ along axis {self.axis} only. Received: {shapes}"
+                    f"{who(self)}: expected inputs whose shapes differ along axis {self.axis} only. "
+                    f"Received: {shapes}"
                 )
 
     def call(self, inputs):
@@ -218,7 +232,9 @@ class Dot(Merge):
             raise ValueError(f"{who(self)}: expected 2 inputs. Received: input shape {input_shape}")
         a, b = self._axes_of(*input_shape)
         if None not in (input_shape[0][a], input_shape[1][b]) and input_shape[0][a] != input_shape[1][b]:
-            raise ValueError(f"{who(self)}: expected the same size along axes {self.axes}. Received: {input_shape}")
+            raise ValueError(
+                f"{who(self)}: expected the same size along axes {self.axes}. Received: {input_shape}"
+            )
 
     def _axes_of(self, shape1, shape2):
         a, b = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes

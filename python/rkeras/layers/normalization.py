@@ -35,7 +35,8 @@ class BatchNormalization(Layer):
     def __init__(
         self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros",
         gamma_initializer="ones", moving_mean_initializer="zeros", moving_variance_initializer="ones",
-        beta_regularizer=None, gamma_regularizer=None, beta_constraint=None, gamma_constraint=None, renorm=False,
+        beta_regularizer=None, gamma_regularizer=None, beta_constraint=None, gamma_constraint=None,
+        renorm=False,
         renorm_clipping=None, renorm_momentum=0.99, synchronized=False, **kwargs,
     ):  # fmt: skip
         super().__init__(**kwargs)
@@ -67,18 +68,21 @@ class BatchNormalization(Layer):
         rank = len(input_shape)
         if not -rank <= self.axis < rank or input_shape[self.axis] is None:
             raise ValueError(
-                f"{who(self)}: expected a known size along axis {self.axis}. Received: input shape {tuple(input_shape)}"
+                f"{who(self)}: expected a known size along axis {self.axis}. Received: input shape "
+                f"{tuple(input_shape)}"
             )
         n = input_shape[self.axis]
         self.gamma = self.beta = None
         if self.scale:
             self.gamma = self.add_weight(
-                (n,), self.gamma_initializer, regularizer=self.gamma_regularizer, constraint=self.gamma_constraint,
+                (n,), self.gamma_initializer, regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
                 autocast=False, name="gamma",
             )  # fmt: skip
         if self.center:
             self.beta = self.add_weight(
-                (n,), self.beta_initializer, regularizer=self.beta_regularizer, constraint=self.beta_constraint,
+                (n,), self.beta_initializer, regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
                 autocast=False, name="beta",
             )  # fmt: skip
         self.moving_mean = self.add_weight(
@@ -93,7 +97,9 @@ class BatchNormalization(Layer):
     def call(self, inputs, training=None, mask=None):
         """The normalised inputs; in training the running averages move."""
         if mask is not None and len(mask.shape) != len(inputs.shape) - 1:
-            raise ValueError(f"{who(self)}: expected a mask of one axis less than the input. Received: {mask.shape}")
+            raise ValueError(
+                f"{who(self)}: expected a mask of one axis less than the input. Received: {mask.shape}"
+            )
         dtype = inputs.dtype
         # Moments of half precision would overflow.
         x = ops.cast(inputs, "float32") if dtype in ("float16", "bfloat16") else inputs
@@ -136,14 +142,16 @@ class LayerNormalization(Layer):
         beta_constraint, gamma_constraint: what they are brought back to after updates.
 
     Example:
-        >>> keras.layers.LayerNormalization()(keras.ops.convert_to_tensor([[0.0, 2.0]])).numpy().round(2).tolist()
+        >>> x = keras.ops.convert_to_tensor([[0.0, 2.0]])
+        >>> keras.layers.LayerNormalization()(x).numpy().round(2).tolist()
         [[-1.0, 1.0]]
 
     Source: Ba et al., 2016.
     """
 
     def __init__(
-        self, axis=-1, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros", gamma_initializer="ones",
+        self, axis=-1, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros",
+        gamma_initializer="ones",
         beta_regularizer=None, gamma_regularizer=None, beta_constraint=None, gamma_constraint=None, **kwargs,
     ):  # fmt: skip
         rms_scaling = kwargs.pop("rms_scaling", False)
@@ -173,12 +181,14 @@ class LayerNormalization(Layer):
         self.gamma = self.beta = None
         if self.scale:
             self.gamma = self.add_weight(
-                shape, self.gamma_initializer, regularizer=self.gamma_regularizer, constraint=self.gamma_constraint,
+                shape, self.gamma_initializer, regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
                 autocast=False, name="gamma",
             )  # fmt: skip
         if self.center:
             self.beta = self.add_weight(
-                shape, self.beta_initializer, regularizer=self.beta_regularizer, constraint=self.beta_constraint,
+                shape, self.beta_initializer, regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
                 autocast=False, name="beta",
             )  # fmt: skip
 
@@ -201,7 +211,8 @@ class RMSNormalization(Layer):
         epsilon: added to the mean square.
 
     Example:
-        >>> keras.layers.RMSNormalization()(keras.ops.convert_to_tensor([[3.0, 3.0]])).numpy().round(4).tolist()
+        >>> x = keras.ops.convert_to_tensor([[3.0, 3.0]])
+        >>> keras.layers.RMSNormalization()(x).numpy().round(4).tolist()
         [[1.0, 1.0]]
 
     Source: Zhang and Sennrich, 2019.
@@ -216,11 +227,15 @@ class RMSNormalization(Layer):
     def build(self, input_shape):
         """Makes scale, of the sizes of the axes."""
         axes = [self.axis] if isinstance(self.axis, int) else self.axis
-        self.scale = self.add_weight(tuple(input_shape[a] for a in axes), "ones", autocast=False, name="scale")
+        self.scale = self.add_weight(
+            tuple(input_shape[a] for a in axes), "ones", autocast=False, name="scale"
+        )
 
     def call(self, inputs):
         """The normalised inputs."""
-        return ops.cast(ops.rms_normalization(inputs, self.scale, self.axis, self.epsilon), self.compute_dtype)
+        return ops.cast(
+            ops.rms_normalization(inputs, self.scale, self.axis, self.epsilon), self.compute_dtype
+        )
 
 
 class UnitNormalization(Layer):
@@ -230,7 +245,8 @@ class UnitNormalization(Layer):
         axis: an axis or several.
 
     Example:
-        >>> keras.layers.UnitNormalization()(keras.ops.convert_to_tensor([[3.0, 4.0]])).numpy().round(4).tolist()
+        >>> x = keras.ops.convert_to_tensor([[3.0, 4.0]])
+        >>> keras.layers.UnitNormalization()(x).numpy().round(4).tolist()
         [[0.6, 0.8]]
     """
 

@@ -68,7 +68,9 @@ class MaxPooling2D(BasePooling):
 
     _pool = ops.max_pool
 
-    def __init__(self, pool_size=(2, 2), strides=None, padding="valid", data_format=None, name=None, **kwargs):
+    def __init__(
+        self, pool_size=(2, 2), strides=None, padding="valid", data_format=None, name=None, **kwargs
+    ):
         super().__init__(2, pool_size, strides, padding, data_format, name, **kwargs)
 
 
@@ -88,7 +90,9 @@ class MaxPooling3D(BasePooling):
 
     _pool = ops.max_pool
 
-    def __init__(self, pool_size=(2, 2, 2), strides=None, padding="valid", data_format=None, name=None, **kwargs):
+    def __init__(
+        self, pool_size=(2, 2, 2), strides=None, padding="valid", data_format=None, name=None, **kwargs
+    ):
         super().__init__(3, pool_size, strides, padding, data_format, name, **kwargs)
 
 

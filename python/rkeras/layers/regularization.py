@@ -12,7 +12,8 @@ class _Noise(Layer):
         super().__init__(name=name, dtype=dtype, **kwargs)
         if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not smallest <= rate <= largest:
             raise ValueError(
-                f"{type(self).__name__}: expected {what} as a number from {smallest} to {largest}. Received: {rate!r}"
+                f"{type(self).__name__}: expected {what} as a number from {smallest} to {largest}. "
+                f"Received: {rate!r}"
             )
         self.rate = rate
         self.seed = seed

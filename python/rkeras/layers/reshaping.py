@@ -62,7 +62,9 @@ class Reshape(Layer):
             return tuple(None if d == -1 else d for d in self.target_shape)
         size, known = math.prod(shape), math.prod(d for d in self.target_shape if d != -1)
         if not known or size % known:
-            raise ValueError(f"{who(self)}: expected {size} elements in target_shape. Received: {self.target_shape}")
+            raise ValueError(
+                f"{who(self)}: expected {size} elements in target_shape. Received: {self.target_shape}"
+            )
         return tuple(size // known if d == -1 else d for d in self.target_shape)
 
     def call(self, inputs):
@@ -71,7 +73,8 @@ class Reshape(Layer):
         target = self._resolved(shape[1:])
         if None not in shape[1:] and math.prod(shape[1:]) != math.prod(target):
             raise ValueError(
-                f"{who(self)}: expected as many elements as in {self.target_shape}. Received: input shape {shape}"
+                f"{who(self)}: expected as many elements as in {self.target_shape}. Received: input shape "
+                f"{shape}"
             )
         if None in target:
             return ops.views.reshape(inputs, (shape[0], *target))
@@ -137,7 +140,9 @@ def _pairs(value, rank, name, layer):
         pairs = tuple((v, v) if isinstance(v, int) else tuple(v) for v in value)
         if all(len(p) == 2 and min(p) >= 0 for p in pairs):
             return pairs
-    raise ValueError(f"{layer}: expected {name} as an integer, {rank} integers or {rank} pairs. Received: {value}")
+    raise ValueError(
+        f"{layer}: expected {name} as an integer, {rank} integers or {rank} pairs. Received: {value}"
+    )
 
 
 class _Spatial(Layer):
@@ -229,7 +234,9 @@ class _Cropping(_Spatial):
         pairs = (self.cropping,) if self._rank == 1 else self.cropping
         for n, (a, b) in zip(inputs.shape[self._first_axis :], pairs, strict=False):
             if n is not None and a + b >= n:
-                raise ValueError(f"{who(self)}: expected something left. Received: input {inputs.shape}, cropping {pairs}")
+                raise ValueError(
+                    f"{who(self)}: expected something left. Received: input {inputs.shape}, cropping {pairs}"
+                )
         key = (slice(None),) * self._first_axis + tuple(slice(a, -b if b else None) for a, b in pairs)
         return inputs[key]
 
@@ -330,7 +337,9 @@ class UpSampling2D(_UpSampling):
     def __init__(self, size=(2, 2), data_format=None, interpolation="nearest", **kwargs):
         super().__init__(size, data_format, **kwargs)
         if str(interpolation).lower() != "nearest":
-            raise NotImplementedError(f'UpSampling2D: expected interpolation="nearest". Received: {interpolation!r}')
+            raise NotImplementedError(
+                f'UpSampling2D: expected interpolation="nearest". Received: {interpolation!r}'
+            )
         self.interpolation = "nearest"
 
 

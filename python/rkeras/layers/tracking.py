@@ -1,4 +1,4 @@
-"""How a layer finds the variables, layers and metrics that are stored in its attributes, lists and dicts included."""
+"""How a layer finds variables, layers and metrics in its attributes, lists and dicts included."""
 
 from rkeras._core.symbolic import Operation
 from rkeras._core.variable import Variable
@@ -25,7 +25,11 @@ class Tracker:
         if isinstance(value, SeedGenerator):
             return self.seed_generators
         # Metrics are of a package that layers do not know.
-        if hasattr(type(value), "update_state") and hasattr(type(value), "result") and hasattr(type(value), "reset_state"):
+        if (
+            hasattr(type(value), "update_state")
+            and hasattr(type(value), "result")
+            and hasattr(type(value), "reset_state")
+        ):
             return self.metrics
         return None
 
@@ -38,8 +42,10 @@ class Tracker:
             return
         if self.locked and home is not self.metrics:
             raise ValueError(
-                f'{type(owner).__name__} "{owner.__dict__.get("name")}": expected no new weights or layers after it is built. '
-                f"Received: {value!r}. Hint: make all weights in build() and all layers in __init__() or build()."
+                f'{type(owner).__name__} "{owner.__dict__.get("name")}": expected no new weights or '
+                "layers after it is built. "
+                f"Received: {value!r}. Hint: make all weights in build() and all layers in __init__() or "
+                "build()."
             )
         home.append(value)
 

@@ -34,7 +34,9 @@ def clone_model(
 
     def make(layer):
         if recursive and isinstance(layer, (Functional, Sequential)):
-            return clone_model(layer, clone_function=clone_function, call_function=call_function, recursive=True)
+            return clone_model(
+                layer, clone_function=clone_function, call_function=call_function, recursive=True
+            )
         return clone(layer)
 
     if isinstance(model, Sequential):
@@ -42,7 +44,9 @@ def clone_model(
     if isinstance(model, Functional):
         return _clone_functional(model, make, input_tensors, call_function)
     if input_tensors is not None or clone_function is not None or call_function is not None:
-        raise ValueError("clone_model: expected a functional or sequential model for these arguments. Received: a subclass")
+        raise ValueError(
+            "clone_model: expected a functional or sequential model for these arguments. Received: a subclass"
+        )
     return type(model).from_config(model.get_config())
 
 
@@ -60,7 +64,10 @@ def _clone_sequential(model, make, input_tensors):
         new.add(tensor, rebuild=False)
         chain = [layer for layer in chain if not isinstance(layer, InputLayer)]
     for layer in chain:
-        new.add(InputLayer.from_config(layer.get_config()) if isinstance(layer, InputLayer) else make(layer), rebuild=False)
+        new.add(
+            InputLayer.from_config(layer.get_config()) if isinstance(layer, InputLayer) else make(layer),
+            rebuild=False,
+        )
     new._maybe_rebuild()
     return new
 
@@ -70,9 +77,14 @@ def _clone_functional(model, make, input_tensors, call_function):
     if input_tensors is not None:
         given = tree.flatten(input_tensors)
         if len(given) != len(model.inputs) or not all(isinstance(t, KerasTensor) for t in given):
-            raise ValueError(f"clone_model: expected {len(model.inputs)} KerasTensors. Received: {input_tensors!r}")
+            raise ValueError(
+                f"clone_model: expected {len(model.inputs)} KerasTensors. Received: {input_tensors!r}"
+            )
     else:
-        given = [Input(batch_shape=t.shape, dtype=t.dtype, name=t._keras_history.operation.name) for t in model.inputs]
+        given = [
+            Input(batch_shape=t.shape, dtype=t.dtype, name=t._keras_history.operation.name)
+            for t in model.inputs
+        ]
     for old, new in zip(model.inputs, given, strict=True):
         values[id(old)] = new
     copies = {}
@@ -87,6 +99,14 @@ def _clone_functional(model, make, input_tensors, call_function):
         for old, new in zip(node.outputs, tree.flatten(outputs), strict=True):
             values[id(old)] = new
     outputs = [values[id(t)] for t in model.outputs]
-    inputs = tree.pack_sequence_as(model._inputs_struct, given) if tree.is_nested(model._inputs_struct) else given[0]
+    inputs = (
+        tree.pack_sequence_as(model._inputs_struct, given)
+        if tree.is_nested(model._inputs_struct)
+        else given[0]
+    )
     struct = model._outputs_struct
-    return type(model)(inputs, tree.pack_sequence_as(struct, outputs) if tree.is_nested(struct) else outputs[0], name=model.name)
+    return type(model)(
+        inputs,
+        tree.pack_sequence_as(struct, outputs) if tree.is_nested(struct) else outputs[0],
+        name=model.name,
+    )

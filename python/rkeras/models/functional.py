@@ -15,7 +15,8 @@ _MAX_NODES = 1_000_000
 def topology(inputs, outputs):
     """The nodes between inputs and outputs: (node ids, nodes by depth, operations, operations by depth).
 
-    Depth counts from the outputs; a node is as deep as its longest way to one. Operations are ordered by depth, then
+    Depth counts from the outputs; a node is as deep as its longest way to one. Operations are ordered by
+    depth, then
     by the order in which a walk from the outputs meets them, as in Keras's files.
     """
     order, indices = _walk_back(outputs)
@@ -62,7 +63,10 @@ def _walk_back(outputs):
                 if key in finished:
                     continue
                 if key in active:
-                    raise ValueError(f"Model: expected a graph without cycles. Received: a cycle at {node.operation.name!r}")
+                    raise ValueError(
+                        "Model: expected a graph without cycles. Received: a cycle at "
+                        f"{node.operation.name!r}"
+                    )
                 active.add(key)
                 indices.setdefault(node.operation, len(indices))
                 parents = iter(_parents(node))
@@ -92,8 +96,10 @@ def _check_connected(inputs, nodes_by_depth):
             for tensor in node.input_tensors:
                 if id(tensor) not in known:
                     raise ValueError(
-                        f"Model: expected all ways back from the outputs to end at the inputs. Received: {tensor!r}, which "
-                        f'"{node.operation.name}" needs and no input leads to. Hint: list it among the inputs. Calls met so '
+                        "Model: expected all ways back from the outputs to end at the inputs. Received: "
+                        f"{tensor!r}, which "
+                        f'"{node.operation.name}" needs and no input leads to. Hint: list it among the '
+                        "inputs. Calls met so "
                         f"far: {made_by[-5:]}"
                     )
             if not node.is_input or any(id(t) in known for t in node.outputs):
@@ -104,7 +110,8 @@ def _check_connected(inputs, nodes_by_depth):
             if node.is_input and not any(id(t) in known for t in node.outputs):
                 tensor = node.outputs[0]
                 raise ValueError(
-                    f"Model: expected all ways back from the outputs to end at the inputs. Received: {tensor!r}, an input "
+                    "Model: expected all ways back from the outputs to end at the inputs. Received: "
+                    f"{tensor!r}, an input "
                     "that is not listed. Hint: list it among the inputs."
                 )
 
@@ -135,7 +142,8 @@ class Function(Operation):
         for tensor in (*self._inputs, *self._outputs):
             if not isinstance(tensor, KerasTensor) or tensor._keras_history is None:
                 raise ValueError(
-                    f"{type(self).__name__}: expected KerasTensors from keras.Input and layers as inputs and outputs. "
+                    f"{type(self).__name__}: expected KerasTensors from keras.Input and layers as inputs "
+                    "and outputs. "
                     f"Received: {tensor!r}. Hint: arrays and eager tensors cannot be part of a model's graph."
                 )
         if not self._outputs:
@@ -143,7 +151,9 @@ class Function(Operation):
         nodes, by_depth, operations, operations_by_depth = topology(self._inputs, self._outputs)
         d["_nodes"], d["_nodes_by_depth"] = nodes, by_depth
         d["_operations"], d["_operations_by_depth"] = operations, operations_by_depth
-        d["_plan"] = [n for depth in sorted(by_depth, reverse=True) for n in by_depth[depth] if not n.is_input]
+        d["_plan"] = [
+            n for depth in sorted(by_depth, reverse=True) for n in by_depth[depth] if not n.is_input
+        ]
 
     @property
     def operations(self):
@@ -167,7 +177,9 @@ class Function(Operation):
     def _flat_inputs(self, inputs):
         flat = tree.flatten(inputs)
         if len(flat) != len(self._inputs):
-            raise ValueError(f"{type(self).__name__}: expected {len(self._inputs)} inputs. Received: {len(flat)}")
+            raise ValueError(
+                f"{type(self).__name__}: expected {len(self._inputs)} inputs. Received: {len(flat)}"
+            )
         return flat
 
     def _run(self, flat, training=None):
@@ -253,7 +265,9 @@ class Functional(Function, Model):
         """What the inputs have to be like."""
         if not isinstance(self._inputs_struct, dict):
             return [_spec_of(t, t._keras_history.operation) for t in self._inputs]
-        return [_spec_of(t, t._keras_history.operation, k) for k, t in tree.flatten_with_path(self._inputs_struct)]
+        return [
+            _spec_of(t, t._keras_history.operation, k) for k, t in tree.flatten_with_path(self._inputs_struct)
+        ]
 
     @input_spec.setter
     def input_spec(self, value):
@@ -284,7 +298,7 @@ class Functional(Function, Model):
         return Layer.__call__(self, *args, **kwargs)
 
     def _pick(self, inputs):
-        """The inputs in the model's nesting: dicts by name, others by position, as tensors of the right rank."""
+        """The inputs in the model's nesting: dicts by name, others by position, of the right rank."""
         struct = self._inputs_struct
         if isinstance(inputs, dict) and not isinstance(struct, dict):
             names = [t._keras_history.operation.name for t in self._inputs]
@@ -294,7 +308,9 @@ class Functional(Function, Model):
         elif isinstance(inputs, dict):
             missing = [k for k in struct if k not in inputs]
             if missing:
-                raise ValueError(f"{who(self)}: expected inputs named {sorted(struct)}. Received: {sorted(inputs)}")
+                raise ValueError(
+                    f"{who(self)}: expected inputs named {sorted(struct)}. Received: {sorted(inputs)}"
+                )
             inputs = {k: inputs[k] for k in struct}
         flat = tree.flatten(inputs)
         if len(flat) != len(self._inputs):
@@ -329,7 +345,10 @@ class Functional(Function, Model):
             data = registry.serialize_keras_object(operation)
             data["name"] = operation.name
             data["inbound_nodes"] = [
-                {"args": _call_data(node.arguments.args, kept), "kwargs": _call_data(node.arguments.kwargs, kept)}
+                {
+                    "args": _call_data(node.arguments.args, kept),
+                    "kwargs": _call_data(node.arguments.kwargs, kept),
+                }
                 for node in operation._inbound_nodes
                 if id(node) in self._nodes and not node.is_input
             ]
@@ -341,7 +360,8 @@ class Functional(Function, Model):
 
         return {
             "name": self.name, "trainable": self.trainable, "layers": layers,
-            "input_layers": _places(self._inputs_struct, place), "output_layers": _places(self._outputs_struct, place),
+            "input_layers": _places(self._inputs_struct, place), "output_layers":
+            _places(self._outputs_struct, place),
         }  # fmt: skip
 
     @classmethod
@@ -377,7 +397,10 @@ def _call_data(values, kept):
         return registry.serialize_keras_object(v)
 
     if isinstance(values, dict):
-        return {k: _call_data(v, kept) if isinstance(v, (list, tuple, dict)) else data(v) for k, v in values.items()}
+        return {
+            k: _call_data(v, kept) if isinstance(v, (list, tuple, dict)) else data(v)
+            for k, v in values.items()
+        }
     return [_call_data(v, kept) if isinstance(v, (list, tuple, dict)) else data(v) for v in values]
 
 
@@ -392,7 +415,9 @@ def _with_plain_inputs(inputs, outputs):
     flat = tree.flatten(inputs)
     for t in flat:
         if not isinstance(t, KerasTensor) or t._keras_history is None:
-            raise ValueError(f"Model: expected KerasTensors from keras.Input or layers as inputs. Received: {t!r}")
+            raise ValueError(
+                f"Model: expected KerasTensors from keras.Input or layers as inputs. Received: {t!r}"
+            )
     if all(isinstance(t._keras_history.operation, InputLayer) for t in flat):
         return inputs, outputs
     flat_outputs = tree.flatten(outputs)
@@ -401,7 +426,9 @@ def _with_plain_inputs(inputs, outputs):
         if isinstance(t._keras_history.operation, InputLayer):
             new = t
         else:
-            new = InputLayer(batch_shape=t.shape, dtype=t.dtype, name=f"{t._keras_history.operation.name}_{t.name}").output
+            new = InputLayer(
+                batch_shape=t.shape, dtype=t.dtype, name=f"{t._keras_history.operation.name}_{t.name}"
+            ).output
         new_inputs.append(new)
         values[id(t)] = new
 
@@ -415,7 +442,9 @@ def _with_plain_inputs(inputs, outputs):
             operation, index, _ = t._keras_history
             node = operation._inbound_nodes[index]
             if node.is_input:
-                raise ValueError(f"Model: expected all ways back from the outputs to end at the inputs. Received: {t!r}")
+                raise ValueError(
+                    f"Model: expected all ways back from the outputs to end at the inputs. Received: {t!r}"
+                )
             missing = [p for p in node.input_tensors if id(p) not in values]
             if missing:
                 stack.extend(missing)
@@ -444,9 +473,9 @@ def _fit(x, tensor, model):
         return x
     if not isinstance(x, (Tensor, KerasTensor)):
         x = convert_to_tensor(x)
-    if tensor.dtype != x.dtype and (tensor.dtype in FLOATS) == (x.dtype in FLOATS):
-        x = _cast(x, tensor.dtype)
-    elif tensor.dtype in FLOATS and x.dtype not in FLOATS:
+    if (tensor.dtype != x.dtype and (tensor.dtype in FLOATS) == (x.dtype in FLOATS)) or (
+        tensor.dtype in FLOATS and x.dtype not in FLOATS
+    ):
         x = _cast(x, tensor.dtype)
     have, want = len(x.shape), len(tensor.shape)
     if have == want:
@@ -460,7 +489,8 @@ def _fit(x, tensor, model):
         x = ops.expand_dims(x, -1)
     else:
         raise ValueError(
-            f'{who(model)}: expected shape {tensor.shape} for input "{tensor._keras_history.operation.name}". Received: '
+            f"{who(model)}: expected shape {tensor.shape} for input "
+            f'"{tensor._keras_history.operation.name}". Received: '
             f"shape {tuple(x.shape)}. Hint: the first axis is the batch."
         )
     if mask is not None:
@@ -478,16 +508,22 @@ def functional_from_config(cls, config, custom_objects=None):
     """The functional model of a config: layers first, then their calls in an order that works."""
     created, waiting = {}, {}
     if not isinstance(config.get("layers"), (list, tuple)):
-        raise ValueError(f"{cls.__name__}: expected a list of layers in the config. Received: {type(config.get('layers')).__name__}")
+        raise ValueError(
+            f"{cls.__name__}: expected a list of layers in the config. Received: "
+            f"{type(config.get('layers')).__name__}"
+        )
     for data in config["layers"]:
         name = data.get("name") or data.get("config", {}).get("name")
         if name in created:
             raise ValueError(f"{cls.__name__}: expected layers of different names. Received: {name!r} twice")
         layer = registry.deserialize_keras_object(
-            {k: v for k, v in data.items() if k not in ("name", "inbound_nodes")}, custom_objects=custom_objects
+            {k: v for k, v in data.items() if k not in ("name", "inbound_nodes")},
+            custom_objects=custom_objects,
         )
         if not isinstance(layer, Operation):
-            raise ValueError(f"{cls.__name__}: expected a layer or an op. Received: {type(layer).__name__} for {name!r}")
+            raise ValueError(
+                f"{cls.__name__}: expected a layer or an op. Received: {type(layer).__name__} for {name!r}"
+            )
         created[name] = layer
         waiting[name] = list(data.get("inbound_nodes") or [])
     if sum(map(len, waiting.values())) > _MAX_NODES:
@@ -516,12 +552,17 @@ def _replay(cls, created, waiting):
                 break
             _call_again(cls, created, name, data)
             done[name] += 1
-            released = [key for key in blocked if key[0] == name and len(created[name]._inbound_nodes) > key[1]]
+            released = [
+                key for key in blocked if key[0] == name and len(created[name]._inbound_nodes) > key[1]
+            ]
             for key in released:
                 queue.extend(blocked.pop(key))
     left = [n for n in waiting if done[n] < len(waiting[n])]
     if left:
-        raise ValueError(f"{cls.__name__}: expected calls whose inputs exist. Received: a config in which {left[:5]} wait for each other")
+        raise ValueError(
+            f"{cls.__name__}: expected calls whose inputs exist. Received: a config in which {left[:5]} "
+            "wait for each other"
+        )
 
 
 def _tensor_places(data):
@@ -553,7 +594,9 @@ def _tensor_places(data):
 def _missing(data, created, cls):
     for name, index, _ in _tensor_places(data):
         if name not in created:
-            raise ValueError(f"{cls.__name__}: expected calls on tensors of the config's layers. Received: {name!r}")
+            raise ValueError(
+                f"{cls.__name__}: expected calls on tensors of the config's layers. Received: {name!r}"
+            )
         if len(created[name]._inbound_nodes) <= index:
             return (name, index)
     return None
@@ -579,7 +622,11 @@ def _call_again(cls, created, name, data):
         if isinstance(v, dict):
             if v.get("class_name") == "__keras_tensor__":
                 history = v["config"].get("keras_history")
-                return registry.deserialize_keras_object(v) if history is None else _tensor_at(created, history, cls)
+                return (
+                    registry.deserialize_keras_object(v)
+                    if history is None
+                    else _tensor_at(created, history, cls)
+                )
             if "class_name" in v and "config" in v:
                 return registry.deserialize_keras_object(v)
             return {k: value(item) for k, item in v.items()}
@@ -592,7 +639,12 @@ def _call_again(cls, created, name, data):
 
 
 def _is_place(value):
-    return isinstance(value, (list, tuple)) and len(value) >= 3 and isinstance(value[0], str) and isinstance(value[1], int)
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) >= 3
+        and isinstance(value[0], str)
+        and isinstance(value[1], int)
+    )
 
 
 def _tensors(places, created, cls):

@@ -9,7 +9,9 @@ from rkeras.layers.layer import Layer
 
 def is_functional(args, kwargs):
     """Are these the arguments of a functional model: inputs and outputs?"""
-    return (len(args) == 2 and not _is_layer_list(args[0])) or ("outputs" in kwargs and (len(args) == 1 or "inputs" in kwargs))
+    return (len(args) == 2 and not _is_layer_list(args[0])) or (
+        "outputs" in kwargs and (len(args) == 1 or "inputs" in kwargs)
+    )
 
 
 def _is_layer_list(value):
@@ -19,7 +21,8 @@ def _is_layer_list(value):
 class Model(Trainer, Layer):
     """Layers grouped into one that can be trained.
 
-    Either `Model(inputs, outputs)` from KerasTensors, or a subclass that makes its layers in `__init__` and uses
+    Either `Model(inputs, outputs)` from KerasTensors, or a subclass that makes its layers in `__init__` and
+    uses
     them in `call`.
 
     Args:
@@ -65,7 +68,10 @@ class Model(Trainer, Layer):
 
     @layers.setter
     def layers(self, _):
-        raise AttributeError(f"{who(self)}: expected `layers` to be left alone. Received: an assignment. Hint: use another name.")
+        raise AttributeError(
+            f"{who(self)}: expected `layers` to be left alone. Received: an assignment. Hint: use another "
+            "name."
+        )
 
     def get_layer(self, name=None, index=None):
         """The layer of that name, or at that position.
@@ -74,10 +80,14 @@ class Model(Trainer, Layer):
             ValueError: if there is none, or both or neither argument is given.
         """
         if (index is None) == (name is None):
-            raise ValueError(f"{who(self)}.get_layer: expected name or index. Received: name={name!r}, index={index!r}")
+            raise ValueError(
+                f"{who(self)}.get_layer: expected name or index. Received: name={name!r}, index={index!r}"
+            )
         if index is not None:
             if not -len(self.layers) <= index < len(self.layers):
-                raise ValueError(f"{who(self)}.get_layer: expected an index below {len(self.layers)}. Received: {index}")
+                raise ValueError(
+                    f"{who(self)}.get_layer: expected an index below {len(self.layers)}. Received: {index}"
+                )
             return self.layers[index]
         for layer in self.layers:
             if layer.name == name:
@@ -86,7 +96,8 @@ class Model(Trainer, Layer):
         raise ValueError(f"{who(self)}.get_layer: expected one of {names}. Received: {name!r}")
 
     def summary(
-        self, line_length=None, positions=None, print_fn=None, expand_nested=False, show_trainable=False, layer_range=None
+        self, line_length=None, positions=None, print_fn=None, expand_nested=False, show_trainable=False,
+        layer_range=None
     ):  # fmt: skip
         """Prints a table of its layers, their output shapes and numbers of weights.
 
@@ -101,14 +112,17 @@ class Model(Trainer, Layer):
         from rkeras.utils.summary import print_summary
 
         print_summary(
-            self, line_length=line_length, positions=positions, print_fn=print_fn, expand_nested=expand_nested,
+            self, line_length=line_length, positions=positions, print_fn=print_fn,
+            expand_nested=expand_nested,
             show_trainable=show_trainable, layer_range=layer_range,
         )  # fmt: skip
 
     def count_params(self):
         """The number of elements of all weights."""
         if not self.built:
-            raise ValueError(f"{who(self)}: expected a built model to count weights. Received: one that is not built")
+            raise ValueError(
+                f"{who(self)}: expected a built model to count weights. Received: one that is not built"
+            )
         return sum(v.size for v in self.weights)
 
     def build(self, input_shape):
@@ -129,7 +143,11 @@ class Model(Trainer, Layer):
             scopes.call_context = scopes.CallContext(self)
         try:
             names = self._call_signature[0]
-            if isinstance(args, dict) and not isinstance(input_shape, (list, tuple)) and set(args) <= set(names):
+            if (
+                isinstance(args, dict)
+                and not isinstance(input_shape, (list, tuple))
+                and set(args) <= set(names)
+            ):
                 infer(self.call, (), args)
             else:
                 infer(self.call, (args,), {})
@@ -137,7 +155,8 @@ class Model(Trainer, Layer):
             raise
         except (ValueError, TypeError) as error:
             raise ValueError(
-                f"{who(self)}.build: expected a call() that works on shapes {input_shape}. Received: {type(error).__name__}: "
+                f"{who(self)}.build: expected a call() that works on shapes {input_shape}. Received: "
+                f"{type(error).__name__}: "
                 f"{error}. Hint: call the model on data instead."
             ) from error
         finally:
@@ -197,7 +216,9 @@ class Model(Trainer, Layer):
         Raises:
             NotImplementedError: for formats this build lacks.
         """
-        raise NotImplementedError(f"{who(self)}.export: expected a format of this build. Received: format={format!r}")
+        raise NotImplementedError(
+            f"{who(self)}.export: expected a format of this build. Received: format={format!r}"
+        )
 
 
 def _shape_structure(value):

@@ -50,16 +50,27 @@ class Sequential(Model):
             shape = getattr(layer, "_input_shape_arg", None)
             if shape is not None and not isinstance(layer, InputLayer):
                 self.add(InputLayer(shape=shape), rebuild=False)
-        if isinstance(layer, KerasTensor) or (not isinstance(layer, Layer) and hasattr(layer, "_keras_history")):
+        if isinstance(layer, KerasTensor) or (
+            not isinstance(layer, Layer) and hasattr(layer, "_keras_history")
+        ):
             layer = layer._keras_history.operation
             if not isinstance(layer, InputLayer):
-                raise ValueError(f"{who(self)}.add: expected a layer or keras.Input(...). Received: another KerasTensor")
+                raise ValueError(
+                    f"{who(self)}.add: expected a layer or keras.Input(...). Received: another KerasTensor"
+                )
         if not isinstance(layer, Layer):
             if callable(layer) and hasattr(layer, "__name__"):
-                raise ValueError(f"{who(self)}.add: expected a layer. Received: the function {layer.__name__}. Hint: Activation(f)")
-            raise ValueError(f"{who(self)}.add: expected a layer. Received: {layer!r} of type {type(layer).__name__}")
+                raise ValueError(
+                    f"{who(self)}.add: expected a layer. Received: the function {layer.__name__}. Hint: "
+                    "Activation(f)"
+                )
+            raise ValueError(
+                f"{who(self)}.add: expected a layer. Received: {layer!r} of type {type(layer).__name__}"
+            )
         if any(layer.name == other.name for other in chain):
-            raise ValueError(f"{who(self)}.add: expected layers of different names. Received: {layer.name!r} twice")
+            raise ValueError(
+                f"{who(self)}.add: expected layers of different names. Received: {layer.name!r} twice"
+            )
         if isinstance(layer, InputLayer) and chain and isinstance(chain[0], InputLayer):
             raise ValueError(f"{who(self)}.add: expected one Input. Received: a second one")
         chain.append(layer)
@@ -91,12 +102,19 @@ class Sequential(Model):
         """Makes the weights of all layers, for inputs of this shape (with the batch)."""
         chain = self._tracker.layers
         if not chain:
-            raise ValueError(f"{who(self)}.build: expected at least one layer. Received: none. Hint: add() one first.")
+            raise ValueError(
+                f"{who(self)}.build: expected at least one layer. Received: none. Hint: add() one first."
+            )
         if chain and isinstance(chain[0], InputLayer):
-            if input_shape is not None and tuple(input_shape) != tuple(chain[0].batch_shape) and len(input_shape) != len(
-                chain[0].batch_shape
+            if (
+                input_shape is not None
+                and tuple(input_shape) != tuple(chain[0].batch_shape)
+                and len(input_shape) != len(chain[0].batch_shape)
             ):
-                raise ValueError(f"{who(self)}.build: expected shape {chain[0].batch_shape}. Received: {tuple(input_shape)}")
+                raise ValueError(
+                    f"{who(self)}.build: expected shape {chain[0].batch_shape}. Received: "
+                    f"{tuple(input_shape)}"
+                )
         else:
             if input_shape is None:
                 raise ValueError(f"{who(self)}.build: expected input_shape. Received: None")
@@ -131,7 +149,11 @@ class Sequential(Model):
     def __call__(self, inputs=None, *args, **kwargs):
         if self._functional is not None:
             return Layer.__call__(self, self._functional._pick(inputs), *args, **kwargs)
-        if not isinstance(inputs, KerasTensor) and not tree.is_nested(inputs) and not hasattr(inputs, "_keras_history"):
+        if (
+            not isinstance(inputs, KerasTensor)
+            and not tree.is_nested(inputs)
+            and not hasattr(inputs, "_keras_history")
+        ):
             from rkeras._core.tensor import convert_to_tensor
 
             inputs = convert_to_tensor(inputs)
@@ -160,7 +182,8 @@ class Sequential(Model):
     def _graph(self, what):
         if self._functional is None:
             raise AttributeError(
-                f"{who(self)}: expected a built model. Received: one that does not know its {what} yet. Hint: put a "
+                f"{who(self)}: expected a built model. Received: one that does not know its {what} yet. "
+                "Hint: put a "
                 "keras.Input first, or call build(input_shape)."
             )
         return self._functional
@@ -210,7 +233,8 @@ class Sequential(Model):
         from rkeras import dtype_policies
 
         config = {
-            "name": self.name, "trainable": self.trainable, "dtype": dtype_policies.serialize(self._dtype_policy),
+            "name": self.name, "trainable": self.trainable, "dtype":
+            dtype_policies.serialize(self._dtype_policy),
             "layers": [registry.serialize_keras_object(layer) for layer in self._tracker.layers],
         }  # fmt: skip
         if self._functional is not None:
@@ -221,7 +245,9 @@ class Sequential(Model):
     def from_config(cls, config, custom_objects=None):
         """The model of that config."""
         if "layers" not in config:
-            raise ValueError(f"{cls.__name__}.from_config: expected a config with layers. Received: {sorted(config)}")
+            raise ValueError(
+                f"{cls.__name__}.from_config: expected a config with layers. Received: {sorted(config)}"
+            )
         model = cls(name=config.get("name"))
         for data in config["layers"]:
             if "module" not in data:
@@ -229,12 +255,19 @@ class Sequential(Model):
             else:
                 layer = registry.deserialize_keras_object(data, custom_objects=custom_objects)
             if not isinstance(layer, Layer):
-                raise ValueError(f"{cls.__name__}.from_config: expected layers. Received: {type(layer).__name__}")
+                raise ValueError(
+                    f"{cls.__name__}.from_config: expected layers. Received: {type(layer).__name__}"
+                )
             model.add(layer, rebuild=False)
         shape = config.get("build_input_shape")
         if model._functional is None:
             model._maybe_rebuild()
-            if model._functional is None and shape and isinstance(shape, (tuple, list)) and model._tracker.layers:
+            if (
+                model._functional is None
+                and shape
+                and isinstance(shape, (tuple, list))
+                and model._tracker.layers
+            ):
                 model.build(tuple(shape))
         if config.get("trainable") is not None:
             model.trainable = config["trainable"]
@@ -254,4 +287,6 @@ class Sequential(Model):
 
 def _legacy_layer(data, custom_objects):
     """A layer of a Keras 2 config: class name and arguments."""
-    return registry.deserialize_keras_object({"module": "keras.layers", **data}, custom_objects=custom_objects)
+    return registry.deserialize_keras_object(
+        {"module": "keras.layers", **data}, custom_objects=custom_objects
+    )

@@ -262,9 +262,9 @@ from rkeras.ops.trigonometry import exp as exp
 from rkeras.ops.trigonometry import exp2 as exp2
 from rkeras.ops.trigonometry import expm1 as expm1
 from rkeras.ops.trigonometry import log as log
-from rkeras.ops.trigonometry import log10 as log10
 from rkeras.ops.trigonometry import log1p as log1p
 from rkeras.ops.trigonometry import log2 as log2
+from rkeras.ops.trigonometry import log10 as log10
 from rkeras.ops.trigonometry import logaddexp as logaddexp
 from rkeras.ops.trigonometry import logaddexp2 as logaddexp2
 from rkeras.ops.trigonometry import sin as sin
@@ -273,8 +273,11 @@ from rkeras.ops.trigonometry import sinh as sinh
 from rkeras.ops.trigonometry import tan as tan
 from rkeras.ops.trigonometry import tanh as tanh
 
-for _name in ("add subtract multiply divide floor_divide mod power matmul logical_and logical_or logical_xor less "
-              "less_equal greater greater_equal negative absolute logical_not transpose reshape squeeze get_item round").split():  # fmt: skip
+for _name in (
+    "add", "subtract", "multiply", "divide", "floor_divide", "mod", "power", "matmul", "logical_and",
+    "logical_or", "logical_xor", "less", "less_equal", "greater", "greater_equal", "negative", "absolute",
+    "logical_not", "transpose", "reshape", "squeeze", "get_item", "round",
+):  # fmt: skip
     _operators[_name] = globals()[_name]
 del _name
 

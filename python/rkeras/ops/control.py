@@ -81,11 +81,19 @@ def while_loop(cond, body, loop_vars, maximum_iterations=None):
     flat = _tensors(values)
     if _rkeras.mode() == "eager" and not any(t.is_symbolic for t in flat):
         values, n = tree.pack_sequence_as(values, flat), 0
-        while (maximum_iterations is None or n < maximum_iterations) and bool(convert_to_tensor(cond(*values))):
+        while (maximum_iterations is None or n < maximum_iterations) and bool(
+            convert_to_tensor(cond(*values))
+        ):
             out = body(*values)
             values = tuple(out) if is_sequence else (out,)
             n += 1
-        return type(loop_vars)(values) if is_sequence and not hasattr(loop_vars, "_fields") else values[0] if not is_sequence else values
+        return (
+            type(loop_vars)(values)
+            if is_sequence and not hasattr(loop_vars, "_fields")
+            else values[0]
+            if not is_sequence
+            else values
+        )
 
     def test(*leaves):
         return [cast(convert_to_tensor(cond(*tree.pack_sequence_as(values, leaves))), "bool")]
@@ -115,7 +123,9 @@ def fori_loop(lower, upper, body_fun, init_val):
         6
     """
     value = while_loop(
-        lambda i, value: i < upper, lambda i, value: (i + 1, body_fun(i, value)), (convert_to_tensor(lower, "int32"), init_val)
+        lambda i, value: i < upper,
+        lambda i, value: (i + 1, body_fun(i, value)),
+        (convert_to_tensor(lower, "int32"), init_val),
     )
     return value[1]
 
@@ -136,7 +146,8 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
         (the last carry, the ys stacked).
 
     Example:
-        >>> total, sums = keras.ops.scan(lambda c, x: (c + x, c + x), 0, keras.ops.convert_to_tensor([1, 2, 3]))
+        >>> x = keras.ops.convert_to_tensor([1, 2, 3])
+        >>> total, sums = keras.ops.scan(lambda c, x: (c + x, c + x), 0, x)
         >>> total.item(), sums.numpy().tolist()
         (6, [1, 3, 6])
     """
@@ -148,7 +159,10 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
     if length is not None:
         sizes.add(int(length))
     if len(sizes) != 1:
-        raise ValueError(f"scan: expected xs with the same first axis, or length. Received: {sorted(str(s) for s in sizes)}")
+        raise ValueError(
+            "scan: expected xs with the same first axis, or length. Received: "
+            f"{sorted(str(s) for s in sizes)}"
+        )
     n = sizes.pop()
     if n is None:
         raise ValueError("scan: expected a known number of steps. Received: None")

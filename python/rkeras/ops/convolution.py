@@ -25,11 +25,24 @@ def channels_first(x):
 
 def tuple_of(value, rank, name, who, smallest=1):
     """A size per spatial axis from one number or a sequence."""
-    numbers = (value,) * rank if isinstance(value, int) else tuple(value) if isinstance(value, (list, tuple)) else None
+    numbers = (
+        (value,) * rank
+        if isinstance(value, int)
+        else tuple(value)
+        if isinstance(value, (list, tuple))
+        else None
+    )
     if numbers is not None and len(numbers) == 1 and rank > 1:
         numbers = numbers * rank
-    if numbers is None or len(numbers) != rank or any(not isinstance(n, int) or n < smallest for n in numbers):
-        raise ValueError(f"{who}: expected {name} as one integer or {rank} integers of at least {smallest}. Received: {value!r}")
+    if (
+        numbers is None
+        or len(numbers) != rank
+        or any(not isinstance(n, int) or n < smallest for n in numbers)
+    ):
+        raise ValueError(
+            f"{who}: expected {name} as one integer or {rank} integers of at least {smallest}. Received: "
+            f"{value!r}"
+        )
     return numbers
 
 
@@ -79,7 +92,9 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
     rank = x.ndim - 2
     channels, per_group = x.shape[-1], kernel.shape[-2]
     if channels is not None and channels % per_group:
-        raise ValueError(f"conv: expected channels that the kernel's {per_group} divide. Received: {channels} channels")
+        raise ValueError(
+            f"conv: expected channels that the kernel's {per_group} divide. Received: {channels} channels"
+        )
     y = _run(
         _conv, x, kernel, strides=tuple_of(strides, rank, "strides", "conv"), padding=padding.lower(),
         dilation_rate=tuple_of(dilation_rate, rank, "dilation_rate", "conv"),
@@ -118,7 +133,10 @@ def depthwise_conv(inputs, kernel, strides=1, padding="valid", data_format=None,
     rank = x.ndim - 2
     *window, channels, multiplier = kernel.shape
     if x.shape[-1] not in (channels, None):
-        raise ValueError(f"depthwise_conv: expected {channels} channels as the kernel has. Received: inputs of shape {x.shape}")
+        raise ValueError(
+            f"depthwise_conv: expected {channels} channels as the kernel has. Received: inputs of shape "
+            f"{x.shape}"
+        )
     # As many groups as channels.
     y = _run(
         _conv, x, views.reshape(kernel, (*window, 1, channels * multiplier)),
@@ -165,10 +183,17 @@ def conv_transpose(
     rank = x.ndim - 2
     *window, filters, channels = kernel.shape
     if x.shape[-1] not in (channels, None):
-        raise ValueError(f"conv_transpose: expected {channels} channels as the kernel has. Received: inputs of shape {x.shape}")
+        raise ValueError(
+            f"conv_transpose: expected {channels} channels as the kernel has. Received: inputs of shape "
+            f"{x.shape}"
+        )
     strides = tuple_of(strides, rank, "strides", "conv_transpose")
     dilation = tuple_of(dilation_rate, rank, "dilation_rate", "conv_transpose")
-    extra = (None,) * rank if output_padding is None else tuple_of(output_padding, rank, "output_padding", "conv_transpose", 0)
+    extra = (
+        (None,) * rank
+        if output_padding is None
+        else tuple_of(output_padding, rank, "output_padding", "conv_transpose", 0)
+    )
     sizes, before, after = [], [], []
     for n, k, s, d, e in zip(x.shape[1:-1], window, strides, dilation, extra, strict=True):
         size, low, high = transposed_axis(n, (k - 1) * d + 1, s, padding.lower(), e)
@@ -179,14 +204,15 @@ def conv_transpose(
         y = _rkeras.spec((x.shape[0], *sizes, filters), x.dtype)
     else:
         y = _run(
-            _conv_input_grad, x, kernel, strides=strides, dilation_rate=dilation, padding="explicit", pad_before=before,
+            _conv_input_grad, x, kernel, strides=strides, dilation_rate=dilation, padding="explicit",
+            pad_before=before,
             pad_after=after, sizes=sizes, channels=filters,
         )  # fmt: skip
     return channels_first(y) if first else y
 
 
 def transposed_axis(n, reach, stride, padding, extra):
-    """(output size, padding before, padding after) of the convolution that a transposed one is the gradient of."""
+    """(output size, padding before, padding after) of the convolution whose gradient this is."""
     if padding not in ("valid", "same"):
         raise ValueError(f'conv_transpose: expected padding "valid" or "same". Received: {padding!r}')
     if padding == "valid":

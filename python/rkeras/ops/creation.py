@@ -81,7 +81,9 @@ def saturate_cast(x, dtype):
     if x.dtype in tensor.INTS:
         own_bits = int(x.dtype.lstrip("uint"))
         signed = not x.dtype.startswith("u")
-        own_low, own_high = (-(2 ** (own_bits - 1)), 2 ** (own_bits - 1) - 1) if signed else (0, 2**own_bits - 1)
+        own_low, own_high = (
+            (-(2 ** (own_bits - 1)), 2 ** (own_bits - 1) - 1) if signed else (0, 2**own_bits - 1)
+        )
         low, high = (low if low > own_low else own_low), (high if high < own_high else own_high)
     x = primitive("minimum")(primitive("maximum")(x, low), high)
     return tensor.cast(x, dtype)
@@ -219,9 +221,13 @@ def arange(start, stop=None, step=None, dtype=None):
         floats = any(d is float or "float" in str(d) for d in dtypes)
         wide = [str(d) for d in dtypes if str(d) in ("int64", "float64")]
         dtype = wide[0] if wide else settings.floatx() if floats else "int32"
-    start, stop, step = (v if v is None or isinstance(v, (int, float)) else np.asarray(v).item() for v in (start, stop, step))
+    start, stop, step = (
+        v if v is None or isinstance(v, (int, float)) else np.asarray(v).item() for v in (start, stop, step)
+    )
     low, high = (0, start) if stop is None else (start, stop)
-    return tensor.convert_to_tensor(np.arange(low, high, 1 if step is None else step), standardize_dtype(dtype))
+    return tensor.convert_to_tensor(
+        np.arange(low, high, 1 if step is None else step), standardize_dtype(dtype)
+    )
 
 
 def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0):
@@ -253,7 +259,9 @@ def logspace(start, stop, num=50, endpoint=True, base=10, dtype=None, axis=0):
     import numpy as np
 
     ends = [convert_to_numpy(v) for v in (start, stop)]
-    return tensor.convert_to_tensor(np.logspace(*ends, num, endpoint, base, axis=axis), standardize_dtype(dtype))
+    return tensor.convert_to_tensor(
+        np.logspace(*ends, num, endpoint, base, axis=axis), standardize_dtype(dtype)
+    )
 
 
 def geomspace(start, stop, num=50, endpoint=True, dtype=None, axis=0):
@@ -278,7 +286,9 @@ def eye(N, M=None, k=0, dtype=None):
     """
     import numpy as np
 
-    return tensor.convert_to_tensor(np.eye(int(N), None if M is None else int(M), k), standardize_dtype(dtype))
+    return tensor.convert_to_tensor(
+        np.eye(int(N), None if M is None else int(M), k), standardize_dtype(dtype)
+    )
 
 
 def identity(n, dtype=None):
@@ -290,7 +300,9 @@ def tri(N, M=None, k=0, dtype=None):
     """Ones at and below a diagonal, zeros above; see `eye`."""
     import numpy as np
 
-    return tensor.convert_to_tensor(np.tri(int(N), None if M is None else int(M), k), standardize_dtype(dtype))
+    return tensor.convert_to_tensor(
+        np.tri(int(N), None if M is None else int(M), k), standardize_dtype(dtype)
+    )
 
 
 def _window(name):

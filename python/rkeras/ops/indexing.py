@@ -250,7 +250,11 @@ def diagonal(x, offset=0, axis1=0, axis2=1):
     rest = [i for i in range(x.ndim) if i not in (a, b)]
     x = _transpose(x, axes=[*rest, a, b])
     rows, columns = x.shape[-2:]
-    start, length = (offset, _least(rows, columns - offset)) if offset >= 0 else (-offset * columns, _least(rows + offset, columns))
+    start, length = (
+        (offset, _least(rows, columns - offset))
+        if offset >= 0
+        else (-offset * columns, _least(rows + offset, columns))
+    )
     length = length if length > 0 else 0
     flat = _reshape(x, newshape=(*[-1 if d is None else d for d in x.shape[:-2]], rows * columns))
     positions = [start + i * (columns + 1) for i in range(length)]
@@ -351,7 +355,11 @@ def segment_max(data, segment_ids, num_segments=None, sorted=False):
     """The largest rows, element by element, of each segment; see `segment_sum`."""
     data, segment_ids, n = _segments(data, segment_ids, num_segments)
     rank = data.ndim
-    member = primitive("equal")(views.expand_dims(segment_ids, 0), views.expand_dims(convert_to_tensor(list(range(n))), 1))
+    member = primitive("equal")(
+        views.expand_dims(segment_ids, 0), views.expand_dims(convert_to_tensor(list(range(n))), 1)
+    )
     member = _reshape(member, newshape=(n, -1, *(1,) * (rank - 1)))
     low = float("-inf") if data.dtype.startswith(("float", "bfloat")) else -(2**31)
-    return primitive("max")(_where(member, views.expand_dims(data, 0), convert_to_tensor(low, data.dtype)), axis=1)
+    return primitive("max")(
+        _where(member, views.expand_dims(data, 0), convert_to_tensor(low, data.dtype)), axis=1
+    )

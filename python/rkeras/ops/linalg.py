@@ -121,7 +121,9 @@ def _labels(part, rank, who):
         before, after = part.split("...")
         hidden = rank - len(before) - len(after)
         if hidden < 0:
-            raise ValueError(f"einsum: expected at least {len(before) + len(after)} axes for {part!r}. Received: {rank}")
+            raise ValueError(
+                f"einsum: expected at least {len(before) + len(after)} axes for {part!r}. Received: {rank}"
+            )
         return [*before, *(("dot", hidden - i) for i in range(hidden)), *after]
     if len(part) != rank:
         raise ValueError(f"einsum: expected {len(part)} axes for {part!r} in {who!r}. Received: {rank}")
@@ -159,7 +161,9 @@ def einsum(subscripts, *operands, **kwargs):
         output = dots + sorted(m for m in set(everything) - set(dots) if everything.count(m) == 1)
     for row in output:
         if row not in everything:
-            raise ValueError(f"einsum: expected labels of the operands in the result. Received: {row!r} in {subscripts!r}")
+            raise ValueError(
+                f"einsum: expected labels of the operands in the result. Received: {row!r} in {subscripts!r}"
+            )
     xs, labels = list(xs), list(labels)
     for i, (x, row) in enumerate(zip(xs, labels, strict=True)):
         xs[i], labels[i] = _diagonals(x, row)
@@ -230,7 +234,14 @@ def _contract(x, row_x, y, row_y, later):
             for _ in range(nx):
                 y = views.expand_dims(y, nb)
             # x: batch, own_x, own_y..., inner; y: batch, own_x..., inner, own_y -> inner last
-            y = _transpose(y, axes=[*range(nb + nx), *range(nb + nx + ni, nb + nx + ni + ny), *range(nb + nx, nb + nx + ni)])
+            y = _transpose(
+                y,
+                axes=[
+                    *range(nb + nx),
+                    *range(nb + nx + ni, nb + nx + ni + ny),
+                    *range(nb + nx, nb + nx + ni),
+                ],
+            )
             product = _multiply(x, y)
             if ni:
                 product = _sum(product, axis=list(range(nb + nx + ny, nb + nx + ny + ni)))
@@ -259,7 +270,8 @@ def norm(x, ord=None, axis=None, keepdims=False):
 
     Args:
         x: a tensor.
-        ord: None for sqrt(Σ x²); 1, 2, inf, -inf, 0 or another number for vectors; "fro", 1, inf, -inf for matrices.
+        ord: None for sqrt(Σ x²); 1, 2, inf, -inf, 0 or another number for vectors; "fro", 1, inf, -inf for
+            matrices.
         axis: one axis (vectors), two (matrices), or None for all elements.
         keepdims: whether the axes stay, with size 1.
 
@@ -304,7 +316,9 @@ def _vector_norm(x, ord, axes, keepdims):
         return _sum(_absolute(x), axis=axes, keepdims=keepdims)
     if not isinstance(ord, (int, float)):
         raise ValueError(f"norm: expected a number as ord for vectors. Received: {ord!r}")
-    return primitive("power")(_sum(primitive("power")(_absolute(x), ord), axis=axes, keepdims=keepdims), 1.0 / ord)
+    return primitive("power")(
+        _sum(primitive("power")(_absolute(x), ord), axis=axes, keepdims=keepdims), 1.0 / ord
+    )
 
 
 @op

@@ -287,5 +287,3 @@ def right_shift(x, y):
 def bitwise_right_shift(x, y):
     """floor(x 2^-y) for integers."""
     return _right_shift(_bits(x), _bits(y))
-
-

@@ -32,13 +32,16 @@ def categorical_crossentropy(target, output, from_logits=False, axis=-1):
         axis: the axis of classes.
 
     Example:
-        >>> keras.ops.categorical_crossentropy([[0.0, 1.0]], [[0.0, 0.0]], from_logits=True).numpy().round(4).tolist()
+        >>> y = keras.ops.categorical_crossentropy([[0.0, 1.0]], [[0.0, 0.0]], from_logits=True)
+        >>> y.numpy().round(4).tolist()
         [0.6931]
     """
     output = convert_to_tensor(output)
     target = convert_to_tensor(target, output.dtype)
     if target.ndim < 1:
-        raise ValueError(f"categorical_crossentropy: expected at least one axis. Received: shape {target.shape}")
+        raise ValueError(
+            f"categorical_crossentropy: expected at least one axis. Received: shape {target.shape}"
+        )
     _agree("categorical_crossentropy", target.shape, output.shape)
     if from_logits:
         return _of_logits(_entropy, output, views.move_last(target, axis), axis)
@@ -86,18 +89,23 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
         axis: the axis of classes.
 
     Example:
-        >>> keras.ops.sparse_categorical_crossentropy([1], [[0.0, 0.0]], from_logits=True).numpy().round(4).tolist()
+        >>> y = keras.ops.sparse_categorical_crossentropy([1], [[0.0, 0.0]], from_logits=True)
+        >>> y.numpy().round(4).tolist()
         [0.6931]
     """
     output, target = convert_to_tensor(output), convert_to_tensor(target)
     if target.dtype not in ("int32", "int64"):
         target = cast(target, "int32")
     if output.ndim < 1:
-        raise ValueError(f"sparse_categorical_crossentropy: expected at least one axis. Received: shape {output.shape}")
+        raise ValueError(
+            f"sparse_categorical_crossentropy: expected at least one axis. Received: shape {output.shape}"
+        )
     if target.ndim == output.ndim and target.shape[-1] == 1:
         target = views.squeeze(target, -1)
     axis_at = axis % output.ndim
-    _agree("sparse_categorical_crossentropy", target.shape, output.shape[:axis_at] + output.shape[axis_at + 1 :])
+    _agree(
+        "sparse_categorical_crossentropy", target.shape, output.shape[:axis_at] + output.shape[axis_at + 1 :]
+    )
     if from_logits:
         return _of_logits(_sparse_entropy, output, target, axis)
     chosen = _take_along_axis(_probabilities(output, axis), views.expand_dims(target, axis_at), axis=axis_at)

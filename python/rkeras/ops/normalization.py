@@ -43,7 +43,8 @@ def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilo
         epsilon: added to the variance.
 
     Example:
-        >>> keras.ops.batch_normalization([[1.0], [3.0]], [2.0], [1.0], -1, epsilon=0.0).numpy().ravel().tolist()
+        >>> y = keras.ops.batch_normalization([[1.0], [3.0]], [2.0], [1.0], -1, epsilon=0.0)
+        >>> y.numpy().ravel().tolist()
         [-1.0, 1.0]
 
     Source: Ioffe and Szegedy, 2015.
@@ -66,11 +67,15 @@ def over_last(v, x):
 
 
 def batch_moments_and_norm(x, axis, offset, scale, epsilon):
-    """The batch normalised by its own statistics: (result, mean, variance), the latter two as vectors over the axis."""
+    """The batch normalised by its own statistics: (result, mean, variance), statistics over the axis."""
     axis = views.resolve_axis(axis, x.ndim, "batch_normalization")
     vectors = [over_last(v, x) for v in (scale, offset) if v is not None]
     y, mean, variance = _batch_norm(
-        views.swap_last(x, axis), *vectors, epsilon=epsilon, scale=scale is not None, offset=offset is not None
+        views.swap_last(x, axis),
+        *vectors,
+        epsilon=epsilon,
+        scale=scale is not None,
+        offset=offset is not None,
     )
     return views.swap_last(y, axis), mean, variance
 
@@ -104,7 +109,12 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None, **kwarg
         v = convert_to_tensor(v)
         return cast(v if v.ndim == x.ndim else _reshape(v, newshape=shape), x.dtype)
 
-    if not rms_scaling and axes == [x.ndim - 1] and x.dtype in ("float32", "float64") and x.shape[-1] is not None:
+    if (
+        not rms_scaling
+        and axes == [x.ndim - 1]
+        and x.dtype in ("float32", "float64")
+        and x.shape[-1] is not None
+    ):
         vectors = [over_last(v, x) for v in (gamma, beta) if v is not None]
         y, _, _ = _layer_norm(x, *vectors, epsilon=epsilon, scale=gamma is not None, offset=beta is not None)
         return cast(y, dtype)
@@ -173,7 +183,15 @@ def normalize(x, axis=-1, order=2, epsilon=None):
 
 @op
 def dot_product_attention(
-    query, key, value, bias=None, mask=None, scale=None, is_causal=False, flash_attention=None, attn_logits_soft_cap=None
+    query,
+    key,
+    value,
+    bias=None,
+    mask=None,
+    scale=None,
+    is_causal=False,
+    flash_attention=None,
+    attn_logits_soft_cap=None,
 ):
     """softmax(scale q kᵀ + bias) v for every head.
 
@@ -199,7 +217,10 @@ def dot_product_attention(
     query, key, value = (convert_to_tensor(v) for v in (query, key, value))
     for name, v in (("query", query), ("key", key), ("value", value)):
         if v.ndim != 4:
-            raise ValueError(f"dot_product_attention: expected {name} of shape (batch, length, heads, d). Received: {v.shape}")
+            raise ValueError(
+                f"dot_product_attention: expected {name} of shape (batch, length, heads, d). Received: "
+                f"{v.shape}"
+            )
     groups = query.shape[2] // key.shape[2]
     if groups > 1:
         key, value = repeat(key, groups, axis=2), repeat(value, groups, axis=2)
@@ -217,4 +238,6 @@ def dot_product_attention(
         import numpy as np
 
         scores = _where(np.tri(query.shape[1], key.shape[1], dtype=bool), scores, low)
-    return _transpose(_matmul(views.over_rows(_softmax, scores, -1, "dot_product_attention"), v), axes=(0, 2, 1, 3))
+    return _transpose(
+        _matmul(views.over_rows(_softmax, scores, -1, "dot_product_attention"), v), axes=(0, 2, 1, 3)
+    )

@@ -184,9 +184,9 @@ from rkeras.ops.trigonometry import exp as exp
 from rkeras.ops.trigonometry import exp2 as exp2
 from rkeras.ops.trigonometry import expm1 as expm1
 from rkeras.ops.trigonometry import log as log
-from rkeras.ops.trigonometry import log10 as log10
 from rkeras.ops.trigonometry import log1p as log1p
 from rkeras.ops.trigonometry import log2 as log2
+from rkeras.ops.trigonometry import log10 as log10
 from rkeras.ops.trigonometry import logaddexp as logaddexp
 from rkeras.ops.trigonometry import logaddexp2 as logaddexp2
 from rkeras.ops.trigonometry import sin as sin

@@ -16,7 +16,8 @@ def _pool(who, function, inputs, pool_size, strides, padding, data_format):
     x = convert_to_tensor(inputs)
     if x.ndim not in (3, 4, 5):
         raise ValueError(
-            f"{who}: expected inputs (batch, spatial axes, channels) of rank 3 to 5. Received: shape {x.shape}. "
+            f"{who}: expected inputs (batch, spatial axes, channels) of rank 3 to 5. Received: shape "
+            f"{x.shape}. "
             "Hint: add a channel axis."
         )
     x = channels_last(x) if first else x

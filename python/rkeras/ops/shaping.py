@@ -1,5 +1,7 @@
 """Shapes: views, joins, repeats, padding, rolls."""
 
+from itertools import pairwise
+
 from rkeras._core.primitive import primitive
 from rkeras._core.symbolic import operation
 from rkeras._core.tensor import cast, convert_to_numpy, convert_to_tensor, result_type
@@ -52,7 +54,11 @@ def transpose(x, axes=None):
         [[1, 3], [2, 4]]
     """
     x = convert_to_tensor(x)
-    axes = tuple(range(x.ndim))[::-1] if axes is None else tuple(_axis(int(a), x.ndim, "transpose") for a in axes)
+    axes = (
+        tuple(range(x.ndim))[::-1]
+        if axes is None
+        else tuple(_axis(int(a), x.ndim, "transpose") for a in axes)
+    )
     return _transpose(x, axes=axes)
 
 
@@ -85,7 +91,9 @@ def moveaxis(x, source, destination):
     """
     x = convert_to_tensor(x)
     source = [_axis(a, x.ndim, "moveaxis") for a in ([source] if isinstance(source, int) else source)]
-    destination = [_axis(a, x.ndim, "moveaxis") for a in ([destination] if isinstance(destination, int) else destination)]
+    destination = [
+        _axis(a, x.ndim, "moveaxis") for a in ([destination] if isinstance(destination, int) else destination)
+    ]
     order = [a for a in range(x.ndim) if a not in source]
     for to, a in sorted(zip(destination, source, strict=True)):
         order.insert(to, a)
@@ -177,7 +185,9 @@ def stack(x, axis=0):
 def append(x1, x2, axis=None):
     """x2 after x1 along an axis (both flattened if None)."""
     if axis is None:
-        return _concatenate(*_same_dtype([_reshape(x1, newshape=(-1,)), _reshape(x2, newshape=(-1,))]), axis=0)
+        return _concatenate(
+            *_same_dtype([_reshape(x1, newshape=(-1,)), _reshape(x2, newshape=(-1,))]), axis=0
+        )
     return _concatenate(*_same_dtype([x1, x2]), axis=axis)
 
 
@@ -206,7 +216,11 @@ def dstack(xs):
     def deep(x):
         x = convert_to_tensor(x)
         shape = x.shape
-        return x if x.ndim > 2 else _reshape(x, newshape=(1, *shape, 1) if x.ndim == 1 else (*shape, 1) if x.ndim else (1, 1, 1))
+        return (
+            x
+            if x.ndim > 2
+            else _reshape(x, newshape=(1, *shape, 1) if x.ndim == 1 else (*shape, 1) if x.ndim else (1, 1, 1))
+        )
 
     return _concatenate(*_same_dtype([deep(x) for x in xs]), axis=2)
 
@@ -237,7 +251,8 @@ def split(x, indices_or_sections, axis=0):
             return [part] * indices_or_sections
         if n % indices_or_sections:
             raise ValueError(
-                f"split: expected an axis that {indices_or_sections} equal parts divide. Received: size {n} along axis {axis}"
+                f"split: expected an axis that {indices_or_sections} equal parts divide. Received: size "
+                f"{n} along axis {axis}"
             )
         step = n // indices_or_sections
         cuts = [step * i for i in range(1, indices_or_sections)]
@@ -248,7 +263,7 @@ def split(x, indices_or_sections, axis=0):
 
 def _cut(x, cuts, axis):
     bounds = [0, *cuts, None]
-    return [x[(slice(None),) * axis + (slice(a, b),)] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [x[(slice(None),) * axis + (slice(a, b),)] for a, b in pairwise(bounds)]
 
 
 @op
@@ -302,7 +317,9 @@ def unstack(x, num=None, axis=0):
     axis = _axis(axis, x.ndim, "unstack")
     num = x.shape[axis] if num is None else num
     if num is None:
-        raise ValueError(f"unstack: expected num, as axis {axis} has no known size. Received: shape {x.shape}")
+        raise ValueError(
+            f"unstack: expected num, as axis {axis} has no known size. Received: shape {x.shape}"
+        )
     return [x[(slice(None),) * axis + (i,)] for i in range(num)]
 
 
@@ -319,7 +336,9 @@ def tile(x, repeats):
     if len(repeats) < x.ndim:
         repeats = [1] * (x.ndim - len(repeats)) + repeats
     elif len(repeats) > x.ndim:
-        x = _reshape(x, newshape=(1,) * (len(repeats) - x.ndim) + tuple(-1 if d is None else d for d in x.shape))
+        x = _reshape(
+            x, newshape=(1,) * (len(repeats) - x.ndim) + tuple(-1 if d is None else d for d in x.shape)
+        )
     return _tile(x, repeats=repeats)
 
 

@@ -102,7 +102,8 @@ def average(x, axis=None, weights=None):
     if weights.ndim != x.ndim:
         if axis is None or weights.ndim != 1:
             raise ValueError(
-                f"average: expected weights of shape {x.shape}, or of rank 1 with an axis. Received: {weights.shape}"
+                f"average: expected weights of shape {x.shape}, or of rank 1 with an axis. Received: "
+                f"{weights.shape}"
             )
         shape = [1] * x.ndim
         shape[axis] = -1
@@ -129,7 +130,11 @@ def quantile(x, q, axis=None, method="linear", keepdims=False):
 
     x = _float(x)
     rank = x.ndim
-    axes = list(range(rank)) if axis is None else [a % rank for a in (axis if isinstance(axis, (list, tuple)) else [axis])]
+    axes = (
+        list(range(rank))
+        if axis is None
+        else [a % rank for a in (axis if isinstance(axis, (list, tuple)) else [axis])]
+    )
     rest = [a for a in range(rank) if a not in axes]
     flat = primitive("transpose")(x, axes=[*rest, *axes])
     flat = _reshape(flat, newshape=(*[x.shape[a] for a in rest], -1))
@@ -145,7 +150,9 @@ def quantile(x, q, axis=None, method="linear", keepdims=False):
     elif method == "nearest":
         low = high = np.round(position)
     elif method not in ("linear", "midpoint"):
-        raise ValueError(f'quantile: expected "linear", "lower", "higher", "nearest" or "midpoint". Received: {method!r}')
+        raise ValueError(
+            f'quantile: expected "linear", "lower", "higher", "nearest" or "midpoint". Received: {method!r}'
+        )
     weight = np.full_like(position, 0.5) if method == "midpoint" else position - np.floor(position)
     weight = np.where(low == high, 0.0, weight)
     below = _gather(ordered, low.astype("int32"), axis=len(rest))

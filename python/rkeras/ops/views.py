@@ -62,7 +62,9 @@ def flip(x, axes):
 def repeat(x, repeats, axis):
     """Every element `repeats` times along an axis."""
     axis = resolve_axis(axis, x.ndim, "repeat")
-    wide = _tile(expand_dims(x, axis + 1), repeats=[repeats if i == axis + 1 else 1 for i in range(x.ndim + 1)])
+    wide = _tile(
+        expand_dims(x, axis + 1), repeats=[repeats if i == axis + 1 else 1 for i in range(x.ndim + 1)]
+    )
     n = x.shape[axis]
     return reshape(wide, (*x.shape[:axis], None if n is None else n * repeats, *x.shape[axis + 1 :]))
 

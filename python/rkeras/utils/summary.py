@@ -40,7 +40,9 @@ def shape_text(layer):
         texts = []
         for node in nodes:
             outputs = [t for t in node.outputs if isinstance(t, KerasTensor)]
-            texts.append(", ".join(_shape(t.shape) for t in outputs) if len(outputs) != 1 else _shape(outputs[0].shape))
+            texts.append(
+                ", ".join(_shape(t.shape) for t in outputs) if len(outputs) != 1 else _shape(outputs[0].shape)
+            )
         texts = list(dict.fromkeys(texts))
         return texts[0] if len(texts) == 1 else ", ".join(texts)
     shapes = getattr(layer, "_build_shapes_dict", None)
@@ -130,13 +132,18 @@ def _is_chain(model):
 
 
 def print_summary(
-    model, line_length=None, positions=None, print_fn=None, expand_nested=False, show_trainable=False, layer_range=None
+    model, line_length=None, positions=None, print_fn=None, expand_nested=False, show_trainable=False,
+    layer_range=None
 ):  # fmt: skip
     """Prints the table; see `Model.summary`."""
     chain = _is_chain(model)
-    operations = model.layers if chain else [o for o in getattr(model, "_operations", None) or model.layers]
+    operations = model.layers if chain else list(getattr(model, "_operations", None) or model.layers)
     if chain:
-        header, align, default = ["Layer (type)", "Output Shape", "Param #"], ["l", "l", "r"], [0.45, 0.80, 1.0]
+        header, align, default = (
+            ["Layer (type)", "Output Shape", "Param #"],
+            ["l", "l", "r"],
+            [0.45, 0.80, 1.0],
+        )
         length = line_length or 76
     else:
         header = ["Layer (type)", "Output Shape", "Param #", "Connected to"]
@@ -158,7 +165,7 @@ def print_summary(
     def add(layer, depth):
         prefix = "" if depth == 0 else "   " * depth + "└ "
         if getattr(layer, "_layers", None) is not None:
-            if not layer.built and not layer._layers or (not layer.built and not layer.weights):
+            if (not layer.built and not layer._layers) or (not layer.built and not layer.weights):
                 params = "0 (unbuilt)"
             else:
                 params = f"{count_params(layer.weights):,}"
