@@ -795,15 +795,18 @@ mod tests {
 
     #[test]
     fn only_the_taken_branch_runs() {
-        // The other branch would divide integers by zero.
+        // The other branch would look outside of its tensor.
         let int = Spec::known(&[], DType::I32);
         let yes = traced(&[int.clone()], |a| Ok(vec![a[0].clone()]));
-        let no = traced(&[int], |a| Ok(vec![ew::floor_divide(&a[0], &ew::subtract(&a[0], &a[0])?)?]));
+        let table = Value::from(Tensor::from_slice(&[2], &[1i32, 2]).unwrap());
+        let no = traced(&[int], |a| Ok(vec![gather::gather(&table, &a[0], 0)?]));
         let op = Cond { true_fn: yes, false_fn: no, true_count: 1 };
         let five: Value = Tensor::from_slice(&[], &[5i32]).unwrap().into();
         let pick = |t: u8| Value::from(Tensor::from_bytes(&[], DType::Bool, &[t]).unwrap());
         let y = push1(op.clone(), &[pick(1), five.clone(), five.clone()]).unwrap();
         assert_eq!(numbers(&y), [5.0]);
+        assert!(push1(op.clone(), &[pick(0), five.clone(), five.clone()]).is_err());
+        // The condition has to be a truth value.
         assert!(push1(op, &[five.clone(), five.clone(), five]).is_err());
     }
 }
