@@ -1,6 +1,7 @@
 """Ten steps of every optimizer against a recording of real Keras, eagerly and compiled."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ def test_ten_steps(name, compiled):
             optimizer.apply([keras.ops.convert_to_tensor(g) for g in grads], variables)
     for i, v in enumerate(variables):
         np.testing.assert_allclose(v.numpy(), G[f"{name}_end{i}"], rtol=1e-4, atol=1e-5)
-    assert [[v.name, list(v.shape)] for v in optimizer.variables] == case["slots"]
+    # Variables are numbered by the process; their kinds are what files rely on.
+    strip = lambda name: re.sub(r"variable(_\d+)?", "variable", name)
+    assert [[strip(v.name), list(v.shape)] for v in optimizer.variables] == [[strip(n), s] for n, s in case["slots"]]
     assert optimizer.get_config() == case["config"]
     assert int(optimizer.iterations.numpy()) == 10

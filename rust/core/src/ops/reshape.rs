@@ -206,6 +206,10 @@ impl Op for BroadcastTo {
                 _ => return Err(bad()),
             });
         }
+        // A repeated scalar takes no memory, but its elements must be countable.
+        if let Some(dims) = out.dims() {
+            crate::tensor::byte_len(&dims, x[0].dtype)?;
+        }
         Ok(Outputs::from_elem(Spec::new(out, x[0].dtype), 1))
     }
 
