@@ -5,6 +5,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -184,7 +186,25 @@ def models():
     np.savez_compressed(HERE / "models.npz", **arrays)
 
 
+def promotion():
+    """Keras's result dtype of every pair, in a process of its own: JAX as it comes knows no 64-bit types."""
+    code = """
+import json
+from keras.src.backend.common.dtypes import result_type
+names = "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 bfloat16 float32 float64".split()
+weak = {"int": int, "float": float}
+operands = {n: n for n in names} | weak
+print(json.dumps({f"{a} {b}": result_type(x, y) for a, x in operands.items() for b, y in operands.items()}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "KERAS_BACKEND": "tensorflow"}, stdout=subprocess.PIPE, check=True
+    )
+    table = json.loads(done.stdout.splitlines()[-1])
+    (HERE / "promotion.json").write_text(json.dumps(table, indent=0) + "\n")
+
+
 if __name__ == "__main__":
+    promotion()
     layers()
     ops()
     optimizers()

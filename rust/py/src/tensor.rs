@@ -673,23 +673,25 @@ unsafe fn fill_buffer(slf: Bound<'_, PyTensor>, view: *mut ffi::Py_buffer, flags
     // SAFETY: checked above; an error leaves no owner behind.
     unsafe { (*view).obj = ptr::null_mut() };
     let t = slf.get().eager()?.clone();
-    if flags & ffi::PyBUF_WRITABLE == ffi::PyBUF_WRITABLE {
+    let asked = |flag: c_int| flags & flag == flag;
+    if asked(ffi::PyBUF_WRITABLE) {
         return refuse("expected a reader. Received: a request to write; tensors do not change.");
     }
     let Some(format) = buffer_format(t.dtype()) else {
         return refuse("expected a dtype with a buffer format. Received: bfloat16. Hint: cast to float32.");
     };
     let contiguous = t.layout().is_contiguous();
-    if !contiguous && flags & ffi::PyBUF_STRIDES != ffi::PyBUF_STRIDES {
+    if !contiguous && !asked(ffi::PyBUF_STRIDES) {
         return refuse(
             "expected a reader that takes strides. Received: a strided tensor and a plain reader.",
         );
     }
-    let needs_order = [ffi::PyBUF_C_CONTIGUOUS, ffi::PyBUF_F_CONTIGUOUS, ffi::PyBUF_ANY_CONTIGUOUS];
-    if needs_order.iter().any(|&f| flags & f == f) && !contiguous {
+    let ordered =
+        asked(ffi::PyBUF_C_CONTIGUOUS) || asked(ffi::PyBUF_F_CONTIGUOUS) || asked(ffi::PyBUF_ANY_CONTIGUOUS);
+    if ordered && !contiguous {
         return refuse("expected elements in row-major order. Received: a strided tensor.");
     }
-    if flags & ffi::PyBUF_F_CONTIGUOUS == ffi::PyBUF_F_CONTIGUOUS && t.shape().len() > 1 {
+    if asked(ffi::PyBUF_F_CONTIGUOUS) && t.shape().len() > 1 {
         return refuse("expected a reader of row-major order. Received: a request for column-major order.");
     }
     let size = t.dtype().size();
@@ -706,12 +708,11 @@ unsafe fn fill_buffer(slf: Bound<'_, PyTensor>, view: *mut ffi::Py_buffer, flags
         (*view).itemsize = size as ffi::Py_ssize_t;
         (*view).readonly = 1;
         (*view).ndim = t.shape().len() as c_int;
-        let with = |flag: c_int| flags & flag == flag;
         (*view).format =
-            if with(ffi::PyBUF_FORMAT) { exported.format.as_ptr().cast_mut() } else { ptr::null_mut() };
-        (*view).shape = if with(ffi::PyBUF_ND) { exported.shape.as_mut_ptr() } else { ptr::null_mut() };
+            if asked(ffi::PyBUF_FORMAT) { exported.format.as_ptr().cast_mut() } else { ptr::null_mut() };
+        (*view).shape = if asked(ffi::PyBUF_ND) { exported.shape.as_mut_ptr() } else { ptr::null_mut() };
         (*view).strides =
-            if with(ffi::PyBUF_STRIDES) { exported.strides.as_mut_ptr() } else { ptr::null_mut() };
+            if asked(ffi::PyBUF_STRIDES) { exported.strides.as_mut_ptr() } else { ptr::null_mut() };
         (*view).suboffsets = ptr::null_mut();
         (*view).internal = Box::into_raw(exported).cast();
         (*view).obj = slf.into_ptr();
@@ -1000,7 +1001,7 @@ mod dlpack {
         let Some(first) = NonNull::new(first) else {
             return Err(PyBufferError::new_err("from_dlpack: expected memory. Received: a null pointer."));
         };
-        if first.as_ptr() as usize % dtype.size() != 0 {
+        if !(first.as_ptr() as usize).is_multiple_of(dtype.size()) {
             // SAFETY: as above; the bytes are copied before the producer's tensor is dropped.
             let raw = unsafe { std::slice::from_raw_parts(first.as_ptr(), bytes) };
             return guard(|| {
