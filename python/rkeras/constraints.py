@@ -41,7 +41,7 @@ class MaxNorm(Constraint):
 
     Example:
         >>> w = keras.ops.convert_to_tensor([[3.0], [4.0]])
-        >>> keras.constraints.MaxNorm(1.0)(w).numpy().round(4).ravel().tolist()
+        >>> keras.constraints.MaxNorm(1.0)(w).numpy().astype(float).round(4).ravel().tolist()
         [0.6, 0.8]
     """
 

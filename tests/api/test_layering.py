@@ -10,7 +10,7 @@ PACKAGE = Path(rkeras.__file__).parent
 LEVELS = {
     "_rkeras": 0,
     "_core": 1, "config": 1.5, "tree": 1.5, "backend": 1.5,
-    "ops": 2, "random": 2,
+    "ops": 2, "random": 2.5,
     "activations": 3, "initializers": 3, "regularizers": 3, "constraints": 3, "dtype_policies": 3,
     "losses": 4, "layers": 4.5, "metrics": 4.5, "optimizers": 4.5,
     "callbacks": 5, "_training": 6, "models": 7,

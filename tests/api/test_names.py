@@ -36,7 +36,7 @@ def present():
                 yield pytest.param(module, symbol, facts, id=f"{ns}.{symbol}")
 
 
-@pytest.mark.parametrize(("module", "symbol", "facts"), present())
+@pytest.mark.parametrize(("module", "symbol", "facts"), list(present()))
 def test_signature(module, symbol, facts):
     """Every argument of Keras is there, in Keras's order, with Keras's default; more may follow."""
     ours = [p for p in inspect.signature(getattr(module, symbol)).parameters.values() if p.name != "self"]

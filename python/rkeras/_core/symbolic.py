@@ -252,12 +252,8 @@ class Node:
         return nodes
 
 
-class Operation:
-    """What nodes of the layer graph are calls of: layers and ops.
-
-    Args:
-        name: a name; by default the class name in snake_case, numbered.
-    """
+class _Recorded:
+    """Remembers constructor arguments, and has places for nodes before any constructor ran."""
 
     def __new__(cls, *args, **kwargs):
         self = super().__new__(cls)
@@ -266,6 +262,14 @@ class Operation:
         self.__dict__["_inbound_nodes"] = []
         self.__dict__["_outbound_nodes"] = []
         return self
+
+
+class Operation(_Recorded):
+    """What nodes of the layer graph are calls of: layers and ops.
+
+    Args:
+        name: a name; by default the class name in snake_case, numbered.
+    """
 
     def __init__(self, name=None):
         if name is None:

@@ -70,7 +70,25 @@ def _signature(function):
     return names, defaults, bool(code.co_flags & 0x04), bool(code.co_flags & 0x08)
 
 
-class Layer(Operation):
+class _Tracked(Operation):
+    """Has places for weights and layers before any constructor ran."""
+
+    def __new__(cls, *args, **kwargs):
+        self = super().__new__(cls, *args, **kwargs)
+        d = self.__dict__
+        d["_tracker"] = Tracker()
+        d["_trainable_variables"] = d["_tracker"].trainable
+        d["_non_trainable_variables"] = d["_tracker"].non_trainable
+        d["_layers"] = d["_tracker"].layers
+        d["_metrics"] = d["_tracker"].metrics
+        d["_seed_generators"] = d["_tracker"].seed_generators
+        d["_losses"] = []
+        d["_build_shapes_dict"] = None
+        d["_building"] = 0
+        return self
+
+
+class Layer(_Tracked):
     """A step of a model: weights and a function of tensors.
 
     A subclass stores its configuration in `__init__`, makes weights in `build(input_shape)` with
@@ -96,19 +114,6 @@ class Layer(Operation):
 
     _config_omit = ("activity_regularizer",)
 
-    def __new__(cls, *args, **kwargs):
-        self = super().__new__(cls, *args, **kwargs)
-        d = self.__dict__
-        d["_tracker"] = Tracker()
-        d["_trainable_variables"] = d["_tracker"].trainable
-        d["_non_trainable_variables"] = d["_tracker"].non_trainable
-        d["_layers"] = d["_tracker"].layers
-        d["_metrics"] = d["_tracker"].metrics
-        d["_seed_generators"] = d["_tracker"].seed_generators
-        d["_losses"] = []
-        d["_build_shapes_dict"] = None
-        d["_building"] = 0
-        return self
 
     def __init__(
         self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, name=None, **kwargs

@@ -143,7 +143,7 @@ class LayerNormalization(Layer):
 
     Example:
         >>> x = keras.ops.convert_to_tensor([[0.0, 2.0]])
-        >>> keras.layers.LayerNormalization()(x).numpy().round(2).tolist()
+        >>> keras.layers.LayerNormalization()(x).numpy().astype(float).round(2).tolist()
         [[-1.0, 1.0]]
 
     Source: Ba et al., 2016.
@@ -212,7 +212,7 @@ class RMSNormalization(Layer):
 
     Example:
         >>> x = keras.ops.convert_to_tensor([[3.0, 3.0]])
-        >>> keras.layers.RMSNormalization()(x).numpy().round(4).tolist()
+        >>> keras.layers.RMSNormalization()(x).numpy().astype(float).round(4).tolist()
         [[1.0, 1.0]]
 
     Source: Zhang and Sennrich, 2019.
@@ -246,7 +246,7 @@ class UnitNormalization(Layer):
 
     Example:
         >>> x = keras.ops.convert_to_tensor([[3.0, 4.0]])
-        >>> keras.layers.UnitNormalization()(x).numpy().round(4).tolist()
+        >>> keras.layers.UnitNormalization()(x).numpy().astype(float).round(4).tolist()
         [[0.6, 0.8]]
     """
 

@@ -122,7 +122,7 @@ def categorical_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=
         axis: the axis of classes.
 
     Example:
-        >>> keras.losses.categorical_crossentropy([[0.0, 1.0]], [[0.5, 0.5]]).numpy().round(4).tolist()
+        >>> keras.losses.categorical_crossentropy([[0.0, 1.0]], [[0.5, 0.5]]).numpy().astype(float).round(4).tolist()
         [0.6931]
     """
     y_pred = convert_to_tensor(y_pred)

@@ -24,9 +24,6 @@ class Sequential(Model):
         (None, 2)
     """
 
-    def __new__(cls, *args, **kwargs):
-        return Layer.__new__(cls, *args, **kwargs)
-
     def __init__(self, layers=None, trainable=True, name=None):
         Trainer.__init__(self)
         Layer.__init__(self, trainable=trainable, name=name or naming.auto_name("sequential"))

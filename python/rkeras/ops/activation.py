@@ -217,7 +217,7 @@ def gelu(x, approximate=True):
         approximate: whether to use x/2 (1 + tanh(sqrt(2/π) (x + 0.044715 x³))) instead of erf.
 
     Example:
-        >>> keras.ops.gelu([0.0, 1.0]).numpy().round(3).tolist()
+        >>> keras.ops.gelu([0.0, 1.0]).numpy().astype(float).round(3).tolist()
         [0.0, 0.841]
 
     Source: Hendrycks and Gimpel, 2016.
@@ -256,7 +256,7 @@ def log_softmax(x, axis=-1):
     """x - ln Σ e^x along an axis (or over several).
 
     Example:
-        >>> keras.ops.log_softmax([0.0, 0.0]).numpy().round(4).tolist()
+        >>> keras.ops.log_softmax([0.0, 0.0]).numpy().astype(float).round(4).tolist()
         [-0.6931, -0.6931]
     """
     return _over(_log_softmax, x, axis, "log_softmax")

@@ -330,7 +330,7 @@ def round(x, decimals=0):
         decimals: digits after the point; negative for tens, hundreds ...
 
     Example:
-        >>> keras.ops.round([1.26, 2.5], decimals=1).numpy().round(3).tolist()
+        >>> keras.ops.round([1.26, 2.5], decimals=1).numpy().astype(float).round(3).tolist()
         [1.3, 2.5]
     """
     if decimals == 0:

@@ -17,7 +17,14 @@ def _shape(shape):
 
 
 def _filled(shape, value, dtype):
-    return _broadcast_to(tensor.convert_to_tensor(value, dtype), shape=_shape(shape))
+    # A view of one element: memory is taken where somebody writes into it or needs it whole.
+    sizes = _shape(shape)
+    count = 1
+    for n in sizes:
+        count *= n
+    if count >= 2**48:
+        raise MemoryError(f"full: expected a size that fits into memory. Received: shape={sizes}, {count} elements")
+    return _broadcast_to(tensor.convert_to_tensor(value, dtype), shape=sizes)
 
 
 @core

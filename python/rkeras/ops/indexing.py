@@ -29,7 +29,7 @@ def get_item(x, key):
     """x[key]: integers, slices, None, Ellipsis, tensors.
 
     Example:
-        >>> keras.ops.get_item([[1, 2], [3, 4]], (slice(None), 0)).numpy().tolist()
+        >>> keras.ops.get_item([[1, 2], [3, 4]], (..., 0)).numpy().tolist()
         [1, 3]
     """
     if isinstance(key, list) and any(isinstance(k, _range) or k is Ellipsis or k is None for k in key):

@@ -31,7 +31,21 @@ def matmul(x1, x2):
         >>> keras.ops.matmul([[1.0, 2.0]], [[3.0], [4.0]]).numpy().tolist()
         [[11.0]]
     """
-    return _matmul(x1, x2)
+    return _product(x1, x2)
+
+
+def _product(x1, x2):
+    """The core's product, with vectors as NumPy has them: a row on the left, a column on the right."""
+    x1, x2 = convert_to_tensor(x1), convert_to_tensor(x2)
+    if x1.ndim >= 2 and x2.ndim >= 2:
+        return _matmul(x1, x2)
+    if x1.ndim == 0 or x2.ndim == 0:
+        raise ValueError(f"matmul: expected at least one axis each. Received: shapes {x1.shape} and {x2.shape}")
+    row, column = x1.ndim == 1, x2.ndim == 1
+    y = _matmul(views.expand_dims(x1, 0) if row else x1, views.expand_dims(x2, 1) if column else x2)
+    if column:
+        y = views.squeeze(y, y.ndim - 1)
+    return views.squeeze(y, y.ndim - (1 if column else 2)) if row else y
 
 
 @op
@@ -46,7 +60,7 @@ def dot(x1, x2):
     if x1.ndim == 0 or x2.ndim == 0:
         return _multiply(x1, x2)
     if x1.ndim <= 2 and x2.ndim <= 2:
-        return _matmul(x1, x2)
+        return _product(x1, x2)
     return tensordot(x1, x2, ([x1.ndim - 1], [x2.ndim - 2 if x2.ndim > 1 else 0]))
 
 

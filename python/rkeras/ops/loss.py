@@ -33,7 +33,7 @@ def categorical_crossentropy(target, output, from_logits=False, axis=-1):
 
     Example:
         >>> y = keras.ops.categorical_crossentropy([[0.0, 1.0]], [[0.0, 0.0]], from_logits=True)
-        >>> y.numpy().round(4).tolist()
+        >>> y.numpy().astype(float).round(4).tolist()
         [0.6931]
     """
     output = convert_to_tensor(output)
@@ -90,7 +90,7 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
 
     Example:
         >>> y = keras.ops.sparse_categorical_crossentropy([1], [[0.0, 0.0]], from_logits=True)
-        >>> y.numpy().round(4).tolist()
+        >>> y.numpy().astype(float).round(4).tolist()
         [0.6931]
     """
     output, target = convert_to_tensor(output), convert_to_tensor(target)
@@ -122,7 +122,7 @@ def binary_crossentropy(target, output, from_logits=False):
         from_logits: whether `output` holds logits.
 
     Example:
-        >>> keras.ops.binary_crossentropy([1.0], [0.0], from_logits=True).numpy().round(4).tolist()
+        >>> keras.ops.binary_crossentropy([1.0], [0.0], from_logits=True).numpy().astype(float).round(4).tolist()
         [0.6931]
     """
     output = convert_to_tensor(output)

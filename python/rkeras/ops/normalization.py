@@ -166,7 +166,7 @@ def normalize(x, axis=-1, order=2, epsilon=None):
         epsilon: the least norm divided by; the session's if None.
 
     Example:
-        >>> keras.ops.normalize([[3.0, 4.0]]).numpy().round(3).tolist()
+        >>> keras.ops.normalize([[3.0, 4.0]]).numpy().astype(float).round(3).tolist()
         [[0.6, 0.8]]
     """
     if not isinstance(order, int) or order < 1:

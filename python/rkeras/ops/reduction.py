@@ -155,7 +155,7 @@ def logsumexp(x, axis=None, keepdims=False):
     """ln Σ e^x over axes, without overflow; see `sum`.
 
     Example:
-        >>> keras.ops.logsumexp([0.0, 0.0]).numpy().round(4).item()
+        >>> keras.ops.logsumexp([0.0, 0.0]).numpy().astype(float).round(4).item()
         0.6931
     """
     return _logsumexp(x, axis=axis, keepdims=keepdims)
