@@ -73,6 +73,10 @@ class Embedding(Layer):
             inputs = ops.cast(inputs, "int32")
         return ops.cast(ops.take(self.embeddings, inputs, axis=0), self.compute_dtype)
 
+    def get_config(self):
+        """What `from_config` needs."""
+        return {"activity_regularizer": None, **super().get_config()}
+
     def compute_mask(self, inputs, mask=None):
         """True where the integer is not 0, if `mask_zero`."""
         return ops.not_equal(inputs, 0) if self.mask_zero else None

@@ -24,6 +24,8 @@ class Sequential(Model):
         (None, 2)
     """
 
+    _keras_module = "keras"
+
     def __init__(self, layers=None, trainable=True, name=None):
         Trainer.__init__(self)
         Layer.__init__(self, trainable=trainable, name=name or naming.auto_name("sequential"))

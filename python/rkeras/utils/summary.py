@@ -138,25 +138,19 @@ def print_summary(
     """Prints the table; see `Model.summary`."""
     chain = _is_chain(model)
     operations = model.layers if chain else list(getattr(model, "_operations", None) or model.layers)
+    length = line_length or 76
     if chain:
-        header, align, default = (
-            ["Layer (type)", "Output Shape", "Param #"],
-            ["l", "l", "r"],
-            [0.45, 0.80, 1.0],
-        )
-        length = line_length or 76
+        header, align = ["Layer (type)", "Output Shape", "Param #"], ["l", "l", "r"]
+        parts = [0.40, 0.72, 0.89, 1.0] if show_trainable else [0.45, 0.78, 1.0]
     else:
-        header = ["Layer (type)", "Output Shape", "Param #", "Connected to"]
-        align, default = ["l", "l", "r", "l"], [0.29, 0.55, 0.72, 1.0]
-        length = line_length or 76
-    ends = list(positions or default)
+        header, align = ["Layer (type)", "Output Shape", "Param #", "Connected to"], ["l", "l", "r", "l"]
+        parts = [0.27, 0.50, 0.66, 0.89, 1.0] if show_trainable else [0.29, 0.56, 0.73, 1.0]
     if show_trainable:
         header, align = [*header, "Trainable"], [*align, "c"]
-        if positions is None:
-            last = 0.88 if chain else 0.90
-            ends = [e * last for e in default] + [1.0]
-    ends = [int(e * length) if e <= 1 else int(e) for e in ends]
-    widths = [max(b - a - 3, 4) for a, b in zip([0, *ends], ends, strict=False)]
+    # Where columns end; the frame takes one character on each side of every column.
+    ends = [int(p * length) if p <= 1 else int(p) for p in positions or parts]
+    ends[-1] -= 1
+    widths = [max(b - a - 3, 2) for a, b in zip([0, *ends], ends, strict=False)]
     relevant = getattr(model, "_nodes", None)
     if layer_range is not None:
         operations = _in_range(operations, layer_range)
