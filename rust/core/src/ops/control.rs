@@ -571,7 +571,7 @@ impl Op for Cond {
     }
 }
 
-/// A fault of the samples below, which only a defect of rkeras can bring about.
+/// Traces the function of a sample.
 fn traced(specs: &[Spec], body: impl FnOnce(&[Value]) -> Result<Vec<Value>>) -> Function {
     Function::trace(specs, body).expect("samples can be traced").0
 }

@@ -532,3 +532,34 @@ pub fn ops() -> Vec<OpDef> {
         },
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn singular_and_misshapen_matrices() {
+        let a: Value = Tensor::from_slice(&[2, 2], &[1f32, 2.0, 2.0, 4.0]).unwrap().into();
+        let error = push1(Inv, std::slice::from_ref(&a)).unwrap_err().to_string();
+        assert!(error.starts_with("inv:") && error.contains("singular"), "{error}");
+        assert!(push1(Cholesky, std::slice::from_ref(&a)).is_err());
+        let det = push1(Det, std::slice::from_ref(&a)).unwrap();
+        assert_eq!(det.tensor().unwrap().to_f64().unwrap(), [0.0]);
+        let wide: Value = Tensor::zeros(&[2, 3], DType::F32).unwrap().into();
+        let error = push1(Det, std::slice::from_ref(&wide)).unwrap_err().to_string();
+        assert!(error.contains("square") && error.contains("(2, 3)"), "{error}");
+        assert!(push1(Solve, &[a, wide]).unwrap_err().to_string().starts_with("solve:"));
+        let vector: Value = Tensor::zeros(&[2], DType::F32).unwrap().into();
+        assert!(push1(Qr { complete: false }, &[vector]).is_err());
+    }
+
+    #[test]
+    fn empty_stacks_and_matrices() {
+        for shape in [&[0, 2, 2][..], &[2, 0, 0], &[0, 0]] {
+            let a: Value = Tensor::zeros(shape, DType::F64).unwrap().into();
+            for op in [Det, SlogDet, Inv, Cholesky, Qr { complete: false }, Eigh, Svd, LuFactor] {
+                assert!(apply(op, std::slice::from_ref(&a)).is_ok(), "{op:?} {shape:?}");
+            }
+        }
+    }
+}
