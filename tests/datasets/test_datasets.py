@@ -4,7 +4,6 @@ import pickle
 
 import numpy as np
 import pytest
-
 import rkeras as keras
 from rkeras.datasets import _files
 

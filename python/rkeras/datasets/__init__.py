@@ -2,7 +2,7 @@
 
 
 def __getattr__(name):
-    names = "boston_housing california_housing cifar10 cifar100 fashion_mnist imdb mnist reuters".split()
+    names = ["boston_housing", "california_housing", "cifar10", "cifar100", "fashion_mnist", "imdb", "mnist", "reuters"]
     if name in names:
         import importlib
 
@@ -11,4 +11,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return "boston_housing california_housing cifar10 cifar100 fashion_mnist imdb mnist reuters".split()
+    return ["boston_housing", "california_housing", "cifar10", "cifar100", "fashion_mnist", "imdb", "mnist", "reuters"]

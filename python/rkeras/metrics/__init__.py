@@ -1,7 +1,7 @@
 """Metrics by class, function and name."""
 
 from rkeras._core import registry
-from rkeras.losses.functions import (
+from rkeras.losses import (
     binary_crossentropy,
     binary_focal_crossentropy,
     categorical_crossentropy,

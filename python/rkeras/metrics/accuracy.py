@@ -2,7 +2,7 @@
 
 from rkeras import ops
 from rkeras._core.tensor import cast, convert_to_tensor
-from rkeras.losses.base import squeeze_or_expand_to_same_rank
+from rkeras.losses.base import same_rank
 from rkeras.metrics.reduction import MeanMetricWrapper
 
 
@@ -10,7 +10,7 @@ def accuracy(y_true, y_pred):
     """1 where both are equal, averaged over the last axis."""
     y_pred = convert_to_tensor(y_pred)
     y_true = convert_to_tensor(y_true, y_pred.dtype)
-    y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+    y_true, y_pred = same_rank(y_true, y_pred)
     return cast(ops.equal(y_true, y_pred), "float32")
 
 
@@ -23,7 +23,7 @@ def binary_accuracy(y_true, y_pred, threshold=0.5):
     """
     y_pred = convert_to_tensor(y_pred)
     y_true = convert_to_tensor(y_true, y_pred.dtype)
-    y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+    y_true, y_pred = same_rank(y_true, y_pred)
     return cast(ops.equal(y_true, cast(y_pred > threshold, y_true.dtype)), "float32")
 
 

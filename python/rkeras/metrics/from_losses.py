@@ -2,7 +2,7 @@
 
 from rkeras import losses, ops
 from rkeras._core.tensor import convert_to_tensor
-from rkeras.losses.base import squeeze_or_expand_to_same_rank
+from rkeras.losses.base import same_rank
 from rkeras.metrics.reduction import Mean, MeanMetricWrapper
 
 
@@ -222,7 +222,7 @@ class RootMeanSquaredError(Mean):
         """Takes a batch into account."""
         y_pred = convert_to_tensor(y_pred, self.dtype)
         y_true = convert_to_tensor(y_true, self.dtype)
-        y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+        y_true, y_pred = same_rank(y_true, y_pred)
         return super().update_state(ops.square(y_pred - y_true), sample_weight=sample_weight)
 
     def result(self):

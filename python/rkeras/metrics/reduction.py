@@ -3,7 +3,7 @@
 from rkeras import ops
 from rkeras._core import registry
 from rkeras._core.tensor import cast, convert_to_tensor, get_keras_mask
-from rkeras.losses.base import squeeze_or_expand_to_same_rank
+from rkeras.losses.base import same_rank
 from rkeras.metrics.base import Metric
 
 
@@ -15,9 +15,9 @@ def reduce_to_samplewise_values(values, sample_weight, reduce_fn, dtype):
         sample_weight = convert_to_tensor(sample_weight, dtype)
     if mask is not None:
         mask = cast(convert_to_tensor(mask), dtype)
-        sample_weight = mask if sample_weight is None else sample_weight * squeeze_or_expand_to_same_rank(mask, sample_weight)[0]
+        sample_weight = mask if sample_weight is None else sample_weight * same_rank(mask, sample_weight)[0]
     if sample_weight is not None:
-        values, sample_weight = squeeze_or_expand_to_same_rank(values, sample_weight)
+        values, sample_weight = same_rank(values, sample_weight)
         if values.ndim > sample_weight.ndim:
             values = reduce_fn(values, axis=tuple(range(sample_weight.ndim, values.ndim)))
         values = values * sample_weight
@@ -112,7 +112,7 @@ class MeanMetricWrapper(Mean):
         if sample_weight is not None and mask is not None:
             mask = cast(mask, self.dtype)
             sample_weight = convert_to_tensor(sample_weight, self.dtype)
-            mask, sample_weight = squeeze_or_expand_to_same_rank(mask, sample_weight)
+            mask, sample_weight = same_rank(mask, sample_weight)
             sample_weight = sample_weight * mask
         elif mask is not None:
             sample_weight = mask

@@ -80,7 +80,7 @@ def _reference_attributes(kind):
     return names - {"layers", "optimizer"}
 
 
-def _Same():  # noqa: N802
+def _Same():
     from rkeras.layers import Identity
 
     return Identity()
