@@ -44,7 +44,11 @@ pub(crate) unsafe fn accumulate<V: Lanes, const MR: usize, const NV: usize>(
     for _ in 0..k {
         // SAFETY: the caller's promise.
         unsafe {
-            let row: [V; NV] = std::array::from_fn(|j| V::load(b.add(j * V::N)));
+            // A plain loop: a closure would not inherit the instruction set of its caller.
+            let mut row = [V::splat(V::T::ZERO); NV];
+            for j in 0..NV {
+                row[j] = V::load(b.add(j * V::N));
+            }
             for i in 0..MR {
                 let x = V::splat(*a.add(i * a_rs));
                 for j in 0..NV {
@@ -55,6 +59,13 @@ pub(crate) unsafe fn accumulate<V: Lanes, const MR: usize, const NV: usize>(
             b = b.add(b_rs);
         }
     }
+}
+
+/// The first `n` lanes.
+#[inline(always)]
+unsafe fn fetch<V: Lanes>(p: *const V::T, n: usize) -> V {
+    // SAFETY: the caller's promise.
+    unsafe { if n == V::N { V::load(p) } else { V::load_partial(p, n) } }
 }
 
 /// Writes a finished tile.
@@ -72,19 +83,21 @@ pub(crate) unsafe fn store<V: Lanes, const MR: usize, const NV: usize>(acc: &[[V
         let full = left == V::N;
         // SAFETY: `left` columns of every row exist.
         unsafe {
-            let load = |p: *const V::T| if full { V::load(p) } else { V::load_partial(p, left) };
-            let bias = out.bias.map(|b| load(b.add(j * V::N)));
+            let mut bias = zero;
+            if let Some(b) = out.bias {
+                bias = fetch::<V>(b.add(j * V::N), left);
+            }
             for i in 0..MR {
                 let c = out.c.add(i * out.ldc + j * V::N);
                 let mut y = acc[i][j];
                 if out.add {
-                    y = y + load(c);
+                    y = y + fetch::<V>(c, left);
                 }
-                if let Some(bias) = bias {
+                if out.bias.is_some() {
                     y = y + bias;
                 }
                 if let Some((r, ld)) = out.residual {
-                    y = y + load(r.add(i * ld + j * V::N));
+                    y = y + fetch::<V>(r.add(i * ld + j * V::N), left);
                 }
                 if out.relu {
                     y = y.max_nan(zero);
