@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-
 import rkeras as keras
 
 HERE = Path(__file__).resolve().parent

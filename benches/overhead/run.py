@@ -57,7 +57,6 @@ def main():
     print(f"import to first trained batch   {1e3 * statistics.median(first):9.1f} ms")
 
     import numpy as np
-
     import rkeras as keras
 
     a, b = keras.ops.ones((4, 4)), keras.ops.ones((4, 4))

@@ -6,7 +6,6 @@ import pkgutil
 
 import numpy as np
 import pytest
-
 import rkeras
 
 

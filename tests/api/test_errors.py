@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 import rkeras as keras
 
 layers, ops = keras.layers, keras.ops

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 import rkeras
 
 RECORD = json.loads(gzip.decompress((Path(__file__).parent / "keras_names.json.gz").read_bytes()))["namespaces"]

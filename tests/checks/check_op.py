@@ -1,7 +1,6 @@
 """An op gives the same value eagerly, on a tape and compiled; its gradient agrees with finite differences."""
 
 import numpy as np
-
 import rkeras as keras
 from rkeras import _rkeras
 

@@ -12,7 +12,6 @@ import pytest
 from checks.strategies import broadcastable, floats, seeds
 from hypothesis import given
 from hypothesis import strategies as st
-
 from rkeras import _rkeras as core
 
 BINARY = [

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 import rkeras
 from rkeras import _rkeras as core
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 import rkeras as keras
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checks.check_op import run_compiled
-
 import rkeras as keras
+from checks.check_op import run_compiled
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CASES = json.loads((GOLDEN / "layers.json").read_text())

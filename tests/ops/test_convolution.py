@@ -4,12 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+import rkeras as keras
 from checks.check_op import check_gradient, check_value
 from checks.strategies import floats, seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import rkeras as keras
 
 ops = keras.ops
 

@@ -4,11 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from checks.check_op import check_gradient, check_value
-from hypothesis import given
-
 import rkeras as keras
+from checks.check_op import check_gradient, check_value
 from checks.strategies import broadcastable, floats, seeds, shapes
+from hypothesis import given
 
 ops = keras.ops
 erf = np.vectorize(math.erf, otypes=[float])

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checks.check_op import check_gradient, check_value
-
 import rkeras as keras
+from checks.check_op import check_gradient, check_value
 
 ops = keras.ops
 G = np.load(Path(__file__).parents[1] / "golden" / "ops.npz")

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+import rkeras as keras
 from checks.check_op import check_gradient, check_value
+from checks.strategies import axis_of, floats, nonscalar_shapes, seeds
 from hypothesis import given
 from hypothesis import strategies as st
-
-import rkeras as keras
-from checks.strategies import axis_of, floats, nonscalar_shapes, seeds
 
 ops = keras.ops
 

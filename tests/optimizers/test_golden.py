@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 import rkeras as keras
 from rkeras import _rkeras
 

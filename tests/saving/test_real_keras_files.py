@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-
 import rkeras as keras
 
 GOLDEN = Path(__file__).parents[1] / "golden"

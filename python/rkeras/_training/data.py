@@ -210,7 +210,7 @@ def make_data(x, y=None, sample_weight=None, class_weight=None, shuffle=False, f
     if isinstance(x, PyDataset):
         return BatchData(x, shuffle=shuffle)
     if class_weight is not None:
-        if y is None or isinstance(y, (list, tuple, dict)) and any(is_array_like(v) for v in tree.flatten(y)) and tree.is_nested(y):
+        if y is None or (isinstance(y, (list, tuple, dict)) and any(is_array_like(v) for v in tree.flatten(y)) and tree.is_nested(y)):
             raise ValueError("class_weight: expected a model with one target. Received: several or none")
         weights = class_weights_to_sample_weights(y, class_weight)
         sample_weight = weights if sample_weight is None else np.asarray(sample_weight) * weights

@@ -5,8 +5,8 @@ import numpy as np
 from rkeras import _rkeras
 from rkeras._core import tree
 from rkeras._training import data as data_module
-from rkeras._training.step import fill, to_number
 from rkeras._training.data import pack_x_y_sample_weight
+from rkeras._training.step import fill, to_number
 
 TICK = 0.1
 

@@ -12,8 +12,8 @@ from rkeras._core.gradient import GradientTape
 from rkeras._core.tensor import convert_to_tensor
 from rkeras._training import data as data_module
 from rkeras._training.compile_utils import CompileLoss, CompileMetrics
-from rkeras._training.step import Steps
 from rkeras._training.data import pack_x_y_sample_weight, unpack_x_y_sample_weight
+from rkeras._training.step import Steps
 
 # How often the epoch loop comes back to Python while it shows progress or must notice Ctrl-C, in seconds.
 TICK = 0.1
@@ -77,7 +77,7 @@ class Trainer:
         names = getattr(self, "output_names", None)
         set_plain = self.__dict__.__setitem__
         set_plain("_compile_loss", CompileLoss(loss, loss_weights, names) if loss is not None else None)
-        given = metrics is not None and metrics != [] or weighted_metrics is not None and weighted_metrics != []
+        given = (metrics is not None and metrics != []) or (weighted_metrics is not None and weighted_metrics != [])
         set_plain("_compile_metrics", CompileMetrics(metrics, weighted_metrics, names) if given else None)
         set_plain("_loss_tracker", metrics_module.Mean(name="loss"))
         self.run_eagerly = run_eagerly

@@ -43,15 +43,15 @@ def _moment(when, indexed=None):
             pass
     elif indexed == "epoch":
 
-        def method(self, epoch, logs=None):
+        def method(self, epoch, logs=None):  # type: ignore[misc]
             pass
     else:
 
-        def method(self, logs=None):
+        def method(self, logs=None):  # type: ignore[misc]
             pass
 
     method.__doc__ = f"Called {when}."
-    method._is_default = True
+    method._is_default = True  # type: ignore[attr-defined]
     return method
 
 

@@ -112,7 +112,7 @@ class Layer(_Tracked):
         (2, 3)
     """
 
-    _config_omit = ("activity_regularizer",)
+    _config_omit: tuple[str, ...] = ("activity_regularizer",)
 
 
     def __init__(
@@ -795,7 +795,7 @@ def _plain_shapes(value):
     return value
 
 
-Layer.build.parameters = ("input_shape",)
+Layer.build.parameters = ("input_shape",)  # type: ignore[attr-defined]
 
 
 def _note(error, layer):

@@ -103,7 +103,7 @@ class TrackedList(list):
         """Adds several at the end."""
         super().extend(self._in(v) for v in values)
 
-    def __iadd__(self, values):
+    def __iadd__(self, values):  # type: ignore[misc]
         self.extend(values)
         return self
 

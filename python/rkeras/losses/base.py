@@ -79,7 +79,7 @@ class LossFunctionWrapper(Loss):
     """
 
     # Arguments that stand in a config always, and those that do only when they are not the default.
-    _arguments = ()
+    _arguments: tuple[str, ...] = ()
     _rare_arguments = {}
 
     def __init__(self, fn, reduction="sum_over_batch_size", name=None, dtype=None, **kwargs):

@@ -340,7 +340,7 @@ class Optimizer:
             config[name] = getattr(self, name)
         return config
 
-    _own_arguments = ()
+    _own_arguments: tuple[str, ...] = ()
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

@@ -797,7 +797,7 @@ mod tests {
     fn only_the_taken_branch_runs() {
         // The other branch would look outside of its tensor.
         let int = Spec::known(&[], DType::I32);
-        let yes = traced(&[int.clone()], |a| Ok(vec![a[0].clone()]));
+        let yes = traced(std::slice::from_ref(&int), |a| Ok(vec![a[0].clone()]));
         let table = Value::from(Tensor::from_slice(&[2], &[1i32, 2]).unwrap());
         let no = traced(&[int], |a| Ok(vec![gather::gather(&table, &a[0], 0)?]));
         let op = Cond { true_fn: yes, false_fn: no, true_count: 1 };

@@ -176,7 +176,7 @@ impl Conv {
             stride: [1; 3],
             dilation: [1; 3],
             pad_lo: [0; 3],
-            groups: if k[rank] == 0 { 1 } else { (x[rank + 1] / k[rank]).max(1) },
+            groups: x[rank + 1].checked_div(k[rank]).unwrap_or(1).max(1),
         };
         for d in 0..rank {
             let at = lead + d;

@@ -202,7 +202,10 @@ impl Op for ReduceOp {
             Reduce::Max | Reduce::Min => {
                 // Where several elements are the extreme, they share the gradient.
                 let mask = cast(&ew::equal(x, &spread(y)?)?, dy.dtype())?;
-                let count = push1(ReduceOp { op: Reduce::Sum, axes: self.axes.clone() }, &[mask.clone()])?;
+                let count = push1(
+                    ReduceOp { op: Reduce::Sum, axes: self.axes.clone() },
+                    std::slice::from_ref(&mask),
+                )?;
                 ew::multiply(&mask, &spread(&ew::divide(dy, &count)?)?)?
             }
             Reduce::LogSumExp => ew::multiply(&spread(dy)?, &ew::exp(&ew::subtract(x, &spread(y)?)?)?)?,

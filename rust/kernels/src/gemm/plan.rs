@@ -53,8 +53,10 @@ impl Plan {
         }
         let panels = columns / nr;
         let strided_rows = p.a_rs * size_of::<T>();
-        let pack_a =
-            !dot && m > 1 && panels >= 2 && (p.a_cs != 1 || (strided_rows % 4096 == 0 && panels >= 8));
+        let pack_a = !dot
+            && m > 1
+            && panels >= 2
+            && (p.a_cs != 1 || (strided_rows.is_multiple_of(4096) && panels >= 8));
         let pack_b = m > 2 * mr;
         let tiles = count(rows, columns);
         let k_chunks = if tiles * 2 <= 4 && k >= 2 * K_CHUNK && !matches!(p.b, Source::Packed { .. }) {
