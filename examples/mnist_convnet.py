@@ -16,7 +16,11 @@ HERE = Path(__file__).resolve().parent
 
 def load_digits(path=None):
     """The digits from `path`, a local copy, the download, or the repository's sample; and which it was."""
-    for candidate in (path, os.environ.get("MNIST_NPZ"), HERE.parent.parent / "shared" / "data" / "mnist.npz"):
+    for candidate in (
+        path,
+        os.environ.get("MNIST_NPZ"),
+        HERE.parent.parent / "shared" / "data" / "mnist.npz",
+    ):
         if candidate and Path(candidate).is_file():
             with np.load(candidate) as f:
                 return (f["x_train"], f["y_train"]), (f["x_test"], f["y_test"]), str(Path(candidate).name)
@@ -67,7 +71,9 @@ def main():
     model.compile(loss="categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
     verbose = args.verbose if args.verbose == "auto" else int(args.verbose)
     start = time.perf_counter()
-    model.fit(x_train, y_train_onehot, batch_size=128, epochs=args.epochs, validation_split=0.1, verbose=verbose)
+    model.fit(
+        x_train, y_train_onehot, batch_size=128, epochs=args.epochs, validation_split=0.1, verbose=verbose
+    )
     print(f"Trained {args.epochs} epochs in {time.perf_counter() - start:.1f} s")
     loss, accuracy = model.evaluate(x_test, y_test_onehot, verbose=0)
     print(f"Test loss: {loss:.4f}")
@@ -80,7 +86,9 @@ def main():
     before = model.predict(x_test, verbose=0)
     after = reloaded.predict(x_test, verbose=0)
     difference = float(np.max(np.abs(before - after)))
-    print(f"Saved {out} ({out.stat().st_size / 1024:.0f} KiB); reloaded predictions differ by at most {difference:g}")
+    print(
+        f"Saved {out} ({out.stat().st_size / 1024:.0f} KiB); reloaded predictions differ by at most {difference:g}"
+    )
     if difference > 1e-6:
         raise SystemExit("The reloaded model predicts something else.")
 

@@ -1,6 +1,6 @@
 """What rkeras costs beside the arithmetic: import, first batch, eager ops, single calls, compile time.
 
-    python benches/overhead/run.py [--quick]
+python benches/overhead/run.py [--quick]
 """
 
 import argparse
@@ -43,7 +43,9 @@ def call_micros(call, seconds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     repeats, seconds = (3, 0.1) if args.quick else (15, 1.0)
@@ -53,7 +55,14 @@ def main():
     ours = process_seconds("import rkeras", repeats) - bare
     print(f"import numpy                    {1e3 * numpy_time:9.1f} ms")
     print(f"import rkeras                   {1e3 * ours:9.1f} ms   ({ours / numpy_time:.2f} x numpy)")
-    first = [float(subprocess.run([sys.executable, "-c", FIRST_BATCH], check=True, capture_output=True, text=True).stdout) for _ in range(repeats)]
+    first = [
+        float(
+            subprocess.run(
+                [sys.executable, "-c", FIRST_BATCH], check=True, capture_output=True, text=True
+            ).stdout
+        )
+        for _ in range(repeats)
+    ]
     print(f"import to first trained batch   {1e3 * statistics.median(first):9.1f} ms")
 
     import numpy as np
@@ -69,7 +78,9 @@ def main():
         "eager ops.softmax(a), 4x4": lambda: keras.ops.softmax(a),
     }
     layers = keras.layers
-    mlp = keras.Sequential([keras.Input((784,)), layers.Dense(64, activation="relu"), layers.Dense(10, activation="softmax")])
+    mlp = keras.Sequential(
+        [keras.Input((784,)), layers.Dense(64, activation="relu"), layers.Dense(10, activation="softmax")]
+    )
     mlp.compile("adam", "sparse_categorical_crossentropy")
     convnet = keras.Sequential(
         [

@@ -1,8 +1,8 @@
 """Training speed of rkeras and its rivals: fresh processes, alternating, medians with min-max, final losses.
 
-    python benches/steps/run.py                         all workloads, every framework that is installed
-    python benches/steps/run.py --workloads mlp_small --frameworks rkeras,keras-jax
-    python benches/steps/run.py --rivals /path/to/python   the interpreter that has Keras, JAX, TensorFlow
+python benches/steps/run.py                         all workloads, every framework that is installed
+python benches/steps/run.py --workloads mlp_small --frameworks rkeras,keras-jax
+python benches/steps/run.py --rivals /path/to/python   the interpreter that has Keras, JAX, TensorFlow
 """
 
 import argparse
@@ -21,7 +21,14 @@ from workloads import WORKLOADS  # noqa: E402
 
 FRAMEWORKS = ["rkeras", "keras-tensorflow", "keras-tensorflow-xla", "keras-jax"]
 # A limit left in the shell by something else would slow one side only.
-CLEARED = ("OPENBLAS_CORETYPE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RKERAS_NUM_THREADS", "XLA_FLAGS")
+CLEARED = (
+    "OPENBLAS_CORETYPE",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "RKERAS_NUM_THREADS",
+    "XLA_FLAGS",
+)
 
 
 def environment():
@@ -29,7 +36,13 @@ def environment():
 
 
 def has(python, module):
-    return subprocess.run([python, "-c", f"import importlib.util as u, sys; sys.exit(u.find_spec('{module}') is None)"], env=environment()).returncode == 0
+    return (
+        subprocess.run(
+            [python, "-c", f"import importlib.util as u, sys; sys.exit(u.find_spec('{module}') is None)"],
+            env=environment(),
+        ).returncode
+        == 0
+    )
 
 
 def interpreters(rivals):
@@ -54,7 +67,9 @@ def measure(python, framework, workload, epochs, share):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--workloads", default=",".join(WORKLOADS))
     parser.add_argument("--frameworks", default=",".join(FRAMEWORKS))
     default = ROOT / ".venv-rivals" / "bin" / "python"
@@ -67,7 +82,9 @@ def main():
     rounds, epochs, share = (1, 2, 0.1) if args.quick else (args.rounds, args.epochs, 1.0)
     pythons = {k: v for k, v in interpreters(args.rivals).items() if k in args.frameworks.split(",")}
     if "rkeras" not in pythons:
-        raise SystemExit("benches/steps: expected rkeras to be installed in this interpreter. Hint: ./run develop")
+        raise SystemExit(
+            "benches/steps: expected rkeras to be installed in this interpreter. Hint: ./run develop"
+        )
 
     results = {}
     for workload in args.workloads.split(","):
@@ -77,7 +94,9 @@ def main():
                 runs[name].append(measure(python, name, workload, epochs, share))
         results[workload] = runs
         print(f"\n{WORKLOADS[workload][0]}")
-        print(f"  {'':22} {'samples/s':>11} {'min':>10} {'max':>10} {'last loss':>10} {'ready s':>8} {'peak MiB':>9}")
+        print(
+            f"  {'':22} {'samples/s':>11} {'min':>10} {'max':>10} {'last loss':>10} {'ready s':>8} {'peak MiB':>9}"
+        )
         middle = {}
         for name, rows in runs.items():
             speeds = [s for row in rows for s in row["speeds"]]

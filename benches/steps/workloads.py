@@ -9,7 +9,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def digits():
     """Real digits: a local MNIST where there is one, else the repository's sample, repeated."""
-    for path in (ROOT.parent / "shared" / "data" / "mnist.npz", ROOT / "examples" / "data" / "mnist_sample.npz"):
+    for path in (
+        ROOT.parent / "shared" / "data" / "mnist.npz",
+        ROOT / "examples" / "data" / "mnist_sample.npz",
+    ):
         if path.is_file():
             with np.load(path) as f:
                 x, y = f["x_train"], f["y_train"]
@@ -62,5 +65,9 @@ def start_weights(model):
     weights = []
     for w in model.get_weights():
         fan_in = int(np.prod(w.shape[:-1])) if w.ndim > 1 else 1
-        weights.append((rng.standard_normal(w.shape) / np.sqrt(fan_in)).astype(w.dtype) if w.ndim > 1 else np.zeros_like(w))
+        weights.append(
+            (rng.standard_normal(w.shape) / np.sqrt(fan_in)).astype(w.dtype)
+            if w.ndim > 1
+            else np.zeros_like(w)
+        )
     model.set_weights(weights)

@@ -121,19 +121,23 @@ def set_autocast(dtype: str | None) -> str | None:
     """Sets the dtype float variables are read in (None: their own); returns the previous one."""
 
 def mode() -> str:
-    """"eager", "spec" or "graph"."""
+    """ "eager", "spec" or "graph"."""
 
 class SpecScope:
     """Context in which variables are read by shape and dtype only."""
 
     def __enter__(self) -> SpecScope: ...
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 class EagerScope:
     """Context in which code runs at once although a trace is going on around it."""
 
     def __enter__(self) -> EagerScope: ...
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 class Tape:
     def __init__(self, watch_variables: bool = ...) -> None: ...
@@ -141,7 +145,9 @@ class Tape:
     def stop(self) -> None: ...
     def reset(self) -> None: ...
     def watch(self, value: Tensor) -> None: ...
-    def gradient(self, targets: Sequence[Tensor], seeds: Sequence[Tensor | None], sources: Sequence[Tensor]) -> list[Tensor | None]:
+    def gradient(
+        self, targets: Sequence[Tensor], seeds: Sequence[Tensor | None], sources: Sequence[Tensor]
+    ) -> list[Tensor | None]:
         """Works on tensors remembered by the tape and, in a trace, on symbols."""
 
 class Function:
@@ -150,7 +156,9 @@ class Function:
     @property
     def output_specs(self) -> list[tuple[tuple[int | None, ...], str]]: ...
 
-def trace_function(body: Callable[..., Sequence[Tensor]], specs: Sequence[Tensor]) -> tuple[Function, list[Tensor]]:
+def trace_function(
+    body: Callable[..., Sequence[Tensor]], specs: Sequence[Tensor]
+) -> tuple[Function, list[Tensor]]:
     """Traces `body` on symbols like `specs`; returns the function and the outer values it captured."""
 
 class Graph:
@@ -158,7 +166,9 @@ class Graph:
 
     def __init__(self) -> None: ...
     def __enter__(self) -> Graph: ...
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
     def input(self, shape: Sequence[int], dtype: str) -> Tensor: ...
     def compile(self, outputs: Sequence[Tensor], name: str = ...) -> Program: ...
 
@@ -178,7 +188,9 @@ class ProgramCache:
 
     def __init__(self, capacity: int = ...) -> None: ...
     def get(self, kind: str, specs: Sequence[tuple[tuple[int, ...], str]], static: str) -> Program | None: ...
-    def put(self, kind: str, specs: Sequence[tuple[tuple[int, ...], str]], static: str, program: Program) -> None: ...
+    def put(
+        self, kind: str, specs: Sequence[tuple[tuple[int, ...], str]], static: str, program: Program
+    ) -> None: ...
     def clear(self) -> None: ...
     @property
     def stats(self) -> dict[str, int]:
@@ -189,7 +201,14 @@ class ProgramCache:
 class Loader:
     """Batches of rows gathered from arrays (first axis), shuffled by seed, prefetched by a thread."""
 
-    def __init__(self, arrays: Sequence[Any], batch_size: int, shuffle: bool = ..., seed: int = ..., drop_last: bool = ...) -> None: ...
+    def __init__(
+        self,
+        arrays: Sequence[Any],
+        batch_size: int,
+        shuffle: bool = ...,
+        seed: int = ...,
+        drop_last: bool = ...,
+    ) -> None: ...
     @property
     def batches(self) -> int: ...
     @property

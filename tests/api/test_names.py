@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import rkeras
 
-RECORD = json.loads(gzip.decompress((Path(__file__).parent / "keras_names.json.gz").read_bytes()))["namespaces"]
+RECORD = json.loads(gzip.decompress((Path(__file__).parent / "keras_names.json.gz").read_bytes()))[
+    "namespaces"
+]
 KINDS = {
     inspect.Parameter.POSITIONAL_ONLY: "positional_only",
     inspect.Parameter.POSITIONAL_OR_KEYWORD: "positional_or_keyword",

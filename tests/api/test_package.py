@@ -16,5 +16,7 @@ def test_import_is_lean():
     code = "import sys, rkeras; print([m for m in ('h5py', 'inspect', 'urllib.request', 'zipfile', 'asyncio', 'pandas') if m in sys.modules])"
     numpy_code = code.replace("rkeras", "numpy")
     ours = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    theirs = subprocess.run([sys.executable, "-c", numpy_code], capture_output=True, text=True, check=True).stdout
+    theirs = subprocess.run(
+        [sys.executable, "-c", numpy_code], capture_output=True, text=True, check=True
+    ).stdout
     assert set(eval(ours)) <= set(eval(theirs))

@@ -81,4 +81,6 @@ def check_gradient(fn, arrays, step=1e-6, rtol=1e-5, atol=1e-6, seed=0):
             return np.sum(np.asarray(fn(*(keras.ops.convert_to_tensor(a) for a in moved))) * weight)
 
         measured = (loss(step) - loss(-step)) / (2 * step)
-        np.testing.assert_allclose(np.sum(t * direction), measured, rtol=rtol, atol=atol * max(1.0, np.abs(weight).sum()))
+        np.testing.assert_allclose(
+            np.sum(t * direction), measured, rtol=rtol, atol=atol * max(1.0, np.abs(weight).sum())
+        )

@@ -72,7 +72,12 @@ def test_python_numbers_take_the_dtype_of_the_tensor(dtype, number, weak):
 
 
 def test_numbers_and_lists_have_the_default_dtypes():
-    cases = {"int32": [1, [1, 2], (3,)], "float32": [1.0, [1, 2.0]], "bool": [True, [False]], "int64": [2**40, [2**40]]}
+    cases = {
+        "int32": [1, [1, 2], (3,)],
+        "float32": [1.0, [1, 2.0]],
+        "bool": [True, [False]],
+        "int64": [2**40, [2**40]],
+    }
     for dtype, values in cases.items():
         for value in values:
             assert core.tensor(value).dtype == dtype
@@ -82,7 +87,9 @@ def test_numbers_and_lists_have_the_default_dtypes():
     assert core.tensor(np.ones(2)).dtype == "float64"
     big_endian = np.arange(3, dtype=">f4")
     np.testing.assert_array_equal(core.tensor(big_endian).numpy(), big_endian)
-    np.testing.assert_array_equal(core.tensor(np.arange(12).reshape(3, 4).T[::2]).numpy(), np.arange(12).reshape(3, 4).T[::2])
+    np.testing.assert_array_equal(
+        core.tensor(np.arange(12).reshape(3, 4).T[::2]).numpy(), np.arange(12).reshape(3, 4).T[::2]
+    )
 
 
 @st.composite
@@ -117,7 +124,17 @@ def test_indexing_with_arrays_agrees_with_numpy():
     a = np.arange(60).reshape(3, 4, 5)
     t = core.tensor(a)
     i = np.array([[0, 2], [-1, 1]])
-    indices = [i, (i, 1), (slice(None), i), (i, i), ([2, 0], slice(1, 3)), (0, i), (a[:, :, 0] > 20,), (a > 7,), (..., [1, 1])]
+    indices = [
+        i,
+        (i, 1),
+        (slice(None), i),
+        (i, i),
+        ([2, 0], slice(1, 3)),
+        (0, i),
+        (a[:, :, 0] > 20,),
+        (a > 7,),
+        (..., [1, 1]),
+    ]
     for index in indices:
         np.testing.assert_array_equal(t[index].numpy(), a[index])
     np.testing.assert_array_equal(t[core.tensor(i)].numpy(), a[i])

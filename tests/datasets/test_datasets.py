@@ -29,7 +29,9 @@ def test_mnist_from_a_file_of_ones_own(tmp_path):
 def test_imdb_marks_and_limits(imdb):
     (x, y), (xt, yt) = keras.datasets.imdb.load_data(path=imdb, num_words=12)
     # Reviews come in the order of seed 113; every one begins with 1, numbers are 3 higher, large ones are 2.
-    expected = {tuple([1] + [w + 3 if w + 3 < 12 else 2 for w in r]): label for r, label in zip(REVIEWS, [0, 1, 1, 0])}
+    expected = {
+        tuple([1] + [w + 3 if w + 3 < 12 else 2 for w in r]): label for r, label in zip(REVIEWS, [0, 1, 1, 0])
+    }
     assert {tuple(r): label for r, label in zip(x, y)} == expected
     assert len(xt) == 2 and xt.dtype == object
     (x, _), _ = keras.datasets.imdb.load_data(path=imdb, num_words=12, maxlen=5, oov_char=None)
@@ -46,7 +48,11 @@ def test_tables_are_split_by_seed(tmp_path):
 
 
 def test_pickled_batches_of_images():
-    batch = {b"data": np.arange(12, dtype="uint8").reshape(2, 6), b"labels": [3, 4], b"x": np.asfortranarray(np.eye(2)[:, ::-1])}
+    batch = {
+        b"data": np.arange(12, dtype="uint8").reshape(2, 6),
+        b"labels": [3, 4],
+        b"x": np.asfortranarray(np.eye(2)[:, ::-1]),
+    }
     import io
 
     for protocol in (2, 4):

@@ -1,6 +1,6 @@
 """Records what real Keras computes, for tests that run without it.
 
-    KERAS_BACKEND=jax python tests/golden/record.py      (needs keras and jax; writes the files beside it)
+KERAS_BACKEND=jax python tests/golden/record.py      (needs keras and jax; writes the files beside it)
 """
 
 import json
@@ -61,9 +61,18 @@ OPS = {
     "gelu_exact": (lambda x: keras.ops.gelu(x, approximate=False), [(11,)]),
     "selu": (lambda x: keras.ops.selu(x), [(11,)]),
     "hard_silu": (lambda x: keras.ops.hard_silu(x), [(11,)]),
-    "conv_transpose": (lambda x, k: keras.ops.conv_transpose(x, k, strides=2, padding="same"), [(2, 4, 5, 3), (3, 3, 4, 3)]),
-    "conv_transpose_valid": (lambda x, k: keras.ops.conv_transpose(x, k, strides=(2, 3)), [(1, 4, 3, 2), (3, 2, 5, 2)]),
-    "depthwise_conv": (lambda x, k: keras.ops.depthwise_conv(x, k, strides=1, padding="same"), [(2, 6, 5, 3), (3, 3, 3, 2)]),
+    "conv_transpose": (
+        lambda x, k: keras.ops.conv_transpose(x, k, strides=2, padding="same"),
+        [(2, 4, 5, 3), (3, 3, 4, 3)],
+    ),
+    "conv_transpose_valid": (
+        lambda x, k: keras.ops.conv_transpose(x, k, strides=(2, 3)),
+        [(1, 4, 3, 2), (3, 2, 5, 2)],
+    ),
+    "depthwise_conv": (
+        lambda x, k: keras.ops.depthwise_conv(x, k, strides=1, padding="same"),
+        [(2, 6, 5, 3), (3, 3, 3, 2)],
+    ),
     "mse": (lambda y, p: keras.losses.mean_squared_error(y, p), [(3, 4), (3, 4)]),
     "mae": (lambda y, p: keras.losses.mean_absolute_error(y, p), [(3, 4), (3, 4)]),
 }
@@ -83,7 +92,12 @@ def layers():
         inputs = [draw(s, rng) for s in shape] if many else draw(shape, rng)
         symbolic = [keras.Input(s[1:]) for s in shape] if many else keras.Input(shape[1:])
         symbolic_shape = layer(symbolic).shape
-        layer.set_weights([np.abs(draw(w.shape, rng)) + 0.1 if "variance" in w.name else draw(w.shape, rng) for w in layer.weights])
+        layer.set_weights(
+            [
+                np.abs(draw(w.shape, rng)) + 0.1 if "variance" in w.name else draw(w.shape, rng)
+                for w in layer.weights
+            ]
+        )
         entry = {
             "class": name, "arguments": arguments, "input_shape": shape, "symbolic_shape": list(symbolic_shape),
             "config": layer.get_config(), "weights": [w.name for w in layer.weights], "trainable": len(layer.trainable_weights),
@@ -178,7 +192,9 @@ def models():
     h = keras.layers.Concatenate()([keras.layers.Dense(5, activation="tanh", name="left")(a), b])
     shared = keras.layers.Dense(8, name="shared")
     h = keras.layers.Add()([shared(h), shared(h * 2.0)])
-    functional = keras.Model([a, b], {"p": keras.layers.Dense(2, name="p")(h), "q": keras.layers.Dense(1, name="q")(h)})
+    functional = keras.Model(
+        [a, b], {"p": keras.layers.Dense(2, name="p")(h), "q": keras.layers.Dense(1, name="q")(h)}
+    )
     functional.save(HERE / "functional.keras")
     xa, xb = draw((6, 4), rng), draw((6, 3), rng)
     out = functional.predict([xa, xb], verbose=0)
@@ -197,7 +213,10 @@ operands = {n: n for n in names} | weak
 print(json.dumps({f"{a} {b}": result_type(x, y) for a, x in operands.items() for b, y in operands.items()}))
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "KERAS_BACKEND": "tensorflow"}, stdout=subprocess.PIPE, check=True
+        [sys.executable, "-c", code],
+        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+        stdout=subprocess.PIPE,
+        check=True,
     )
     table = json.loads(done.stdout.splitlines()[-1])
     (HERE / "promotion.json").write_text(json.dumps(table, indent=0) + "\n")

@@ -40,7 +40,9 @@ def test_layer(i):
     np.testing.assert_allclose(np.asarray(call(*inputs)), ARRAYS[f"{i}_eval"], rtol=2e-5, atol=2e-5)
     np.testing.assert_allclose(run_compiled(call, *inputs), ARRAYS[f"{i}_eval"], rtol=2e-5, atol=2e-5)
     if f"{i}_train" in ARRAYS:
-        np.testing.assert_allclose(np.asarray(layer(inputs[0], training=True)), ARRAYS[f"{i}_train"], rtol=2e-5, atol=2e-5)
+        np.testing.assert_allclose(
+            np.asarray(layer(inputs[0], training=True)), ARRAYS[f"{i}_train"], rtol=2e-5, atol=2e-5
+        )
         for w, expected in zip(layer.get_weights(), arrays(i, "after"), strict=True):
             np.testing.assert_allclose(w, expected, rtol=2e-5, atol=2e-5)
     again = type(layer).from_config(config)

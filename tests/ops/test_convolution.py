@@ -39,7 +39,9 @@ def naive_conv(x, kernel, strides, dilation, padding, groups=1):
             where = tuple(o * s + t * d for o, s, t, d in zip(at, strides, tap, dilation, strict=True))
             pixel = xp[(slice(None), *where)]
             for g in range(groups):
-                out[(slice(None), *at, slice(g * co, (g + 1) * co))] += pixel[:, g * ci : (g + 1) * ci] @ kernel[tap][:, g * co : (g + 1) * co]
+                out[(slice(None), *at, slice(g * co, (g + 1) * co))] += (
+                    pixel[:, g * ci : (g + 1) * ci] @ kernel[tap][:, g * co : (g + 1) * co]
+                )
     return out
 
 
@@ -61,12 +63,22 @@ def geometry(draw):
     strided = draw(st.booleans())
     strides = tuple(draw(st.integers(1, 3)) if strided else 1 for _ in range(rank))
     dilation = tuple(1 if strided else draw(st.integers(1, 2)) for _ in range(rank))
-    sizes = tuple((k - 1) * d + draw(st.integers(1, 5 if rank < 3 else 3)) for k, d in zip(window, dilation, strict=True))
+    sizes = tuple(
+        (k - 1) * d + draw(st.integers(1, 5 if rank < 3 else 3))
+        for k, d in zip(window, dilation, strict=True)
+    )
     return window, strides, dilation, sizes, draw(st.sampled_from(["valid", "same"]))
 
 
 @settings(max_examples=60)
-@given(shape=geometry(), seed=seeds, batch=st.integers(1, 2), groups=st.integers(1, 3), ci=st.integers(1, 4), co=st.integers(1, 9))
+@given(
+    shape=geometry(),
+    seed=seeds,
+    batch=st.integers(1, 2),
+    groups=st.integers(1, 3),
+    ci=st.integers(1, 4),
+    co=st.integers(1, 9),
+)
 def test_conv(shape, seed, batch, groups, ci, co):
     window, strides, dilation, sizes, padding = shape
     x = floats((batch, *sizes, ci * groups), seed)
@@ -88,7 +100,9 @@ def test_depthwise(shape, seed, channels, multiplier):
     fn = lambda a, k: ops.depthwise_conv(a, k, strides=strides, padding=padding, dilation_rate=dilation)
 
     def reference(a, k):
-        return naive_conv(a, k.reshape(*window, 1, channels * multiplier), strides, dilation, padding, channels)
+        return naive_conv(
+            a, k.reshape(*window, 1, channels * multiplier), strides, dilation, padding, channels
+        )
 
     check_value(fn, [x, kernel], reference, rtol=1e-9, atol=1e-11)
     check_gradient(fn, [x, kernel])

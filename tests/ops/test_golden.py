@@ -33,10 +33,20 @@ def test_value_and_gradient(name):
 @pytest.mark.parametrize("name", ["cce", "scce", "bce"])
 @pytest.mark.parametrize("from_logits", [False, True])
 def test_cross_entropy(name, from_logits):
-    probabilities = 1 / (1 + np.exp(-G["xent_logits"])) if name == "bce" else G["xent_probabilities"] * np.float32(0.7)
+    probabilities = (
+        1 / (1 + np.exp(-G["xent_logits"])) if name == "bce" else G["xent_probabilities"] * np.float32(0.7)
+    )
     x = G["xent_logits"] if from_logits else probabilities
-    target = {"cce": np.eye(5, dtype="float32")[G["xent_labels"]], "scce": G["xent_labels"], "bce": G["xent_binary"]}[name]
-    full = {"cce": "categorical_crossentropy", "scce": "sparse_categorical_crossentropy", "bce": "binary_crossentropy"}[name]
+    target = {
+        "cce": np.eye(5, dtype="float32")[G["xent_labels"]],
+        "scce": G["xent_labels"],
+        "bce": G["xent_binary"],
+    }[name]
+    full = {
+        "cce": "categorical_crossentropy",
+        "scce": "sparse_categorical_crossentropy",
+        "bce": "binary_crossentropy",
+    }[name]
     fn = lambda p: getattr(ops, full)(target, p, from_logits=from_logits)
     check_value(fn, [x], lambda _: G[name + "_logits" * from_logits], rtol=1e-5, atol=1e-6)
     check_gradient(fn, [x], rtol=2e-5)

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 ops = keras.ops
 
-SMOOTH = {"sum": np.sum, "mean": np.mean, "prod": np.prod, "max": np.max, "min": np.min, "var": np.var, "std": np.std}
+SMOOTH = {
+    "sum": np.sum,
+    "mean": np.mean,
+    "prod": np.prod,
+    "max": np.max,
+    "min": np.min,
+    "var": np.var,
+    "std": np.std,
+}
 
 
 @pytest.mark.parametrize("name", SMOOTH)
@@ -45,7 +53,9 @@ def test_truth(name, data, shape, seed):
 def test_arg(name, data, shape, seed):
     axis = data.draw(axis_of(shape))
     x = np.random.default_rng(seed).integers(0, 4, shape).astype("float32")
-    check_value(lambda a: getattr(ops, name)(a, axis=axis), [x], lambda a: np.asarray(getattr(np, name)(a, axis=axis)))
+    check_value(
+        lambda a: getattr(ops, name)(a, axis=axis), [x], lambda a: np.asarray(getattr(np, name)(a, axis=axis))
+    )
 
 
 @given(data=st.data(), shape=nonscalar_shapes, seed=seeds)
@@ -62,7 +72,9 @@ def test_logsumexp(data, shape, seed):
 def test_cumulative(name, data, shape, seed):
     axis = data.draw(axis_of(shape, none=False))
     x = floats(shape, seed)
-    check_value(lambda a: getattr(ops, name)(a, axis=axis), [x], lambda a: getattr(np, name)(a, axis=axis), rtol=1e-9)
+    check_value(
+        lambda a: getattr(ops, name)(a, axis=axis), [x], lambda a: getattr(np, name)(a, axis=axis), rtol=1e-9
+    )
     check_gradient(lambda a: getattr(ops, name)(a, axis=axis), [x], rtol=5e-5)
 
 

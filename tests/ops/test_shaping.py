@@ -109,7 +109,11 @@ def test_slice_update(seed, data):
         return a
 
     both(lambda a, b: ops.slice_update(a, start, b), reference, x, y)
-    both(lambda a: ops.slice(a, start, (2, 3)), lambda a: a[start[0] : start[0] + 2, start[1] : start[1] + 3], x)
+    both(
+        lambda a: ops.slice(a, start, (2, 3)),
+        lambda a: a[start[0] : start[0] + 2, start[1] : start[1] + 3],
+        x,
+    )
 
 
 @given(seed=seeds, data=st.data(), m=st.integers(1, 7), k=st.integers(1, 7), n=st.integers(1, 20))
@@ -117,7 +121,12 @@ def test_matmul(seed, data, m, k, n):
     batch = tuple(data.draw(st.lists(st.integers(1, 3), max_size=2)))
     x, y = floats((*batch, m, k), seed), floats((k, n), seed + 1)
     both(ops.matmul, np.matmul, x, y)
-    both(lambda a, b: ops.matmul(ops.swapaxes(a, -1, -2), b), lambda a, b: np.matmul(a.swapaxes(-1, -2), b), x.swapaxes(-1, -2).copy(), y)
+    both(
+        lambda a, b: ops.matmul(ops.swapaxes(a, -1, -2), b),
+        lambda a, b: np.matmul(a.swapaxes(-1, -2), b),
+        x.swapaxes(-1, -2).copy(),
+        y,
+    )
     both(ops.matmul, np.matmul, x, floats((*batch, k, n), seed + 2))
     both(ops.matmul, np.matmul, floats((k,), seed), y)
     both(lambda a, b: ops.einsum("...ij,jk->...ik", a, b), np.matmul, x, y)

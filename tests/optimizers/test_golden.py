@@ -37,6 +37,8 @@ def test_ten_steps(name, compiled):
         np.testing.assert_allclose(v.numpy(), G[f"{name}_end{i}"], rtol=1e-4, atol=1e-5)
     # Variables are numbered by the process; their kinds are what files rely on.
     strip = lambda name: re.sub(r"variable(_\d+)?", "variable", name)
-    assert [[strip(v.name), list(v.shape)] for v in optimizer.variables] == [[strip(n), s] for n, s in case["slots"]]
+    assert [[strip(v.name), list(v.shape)] for v in optimizer.variables] == [
+        [strip(n), s] for n, s in case["slots"]
+    ]
     assert optimizer.get_config() == case["config"]
     assert int(optimizer.iterations.numpy()) == 10

@@ -58,7 +58,9 @@ def test_any_number_of_threads_gives_the_same_bits(isa, request):
     digests = {}
     for threads in (1, 2, 3, 8):
         env = os.environ | {"RKERAS_NUM_THREADS": str(threads), "RKERAS_ISA": isa}
-        out = subprocess.run([sys.executable, "-c", PROGRAM, root], env=env, capture_output=True, text=True, check=True)
+        out = subprocess.run(
+            [sys.executable, "-c", PROGRAM, root], env=env, capture_output=True, text=True, check=True
+        )
         digests[threads] = out.stdout.strip()
     assert len(set(digests.values())) == 1, digests
 

@@ -87,7 +87,9 @@ def test_archives_cannot_reach_outside(tmp_path, members):
     tar_with(tmp_path / "evil.tar.gz", *members)
     before = sorted(p.name for p in tmp_path.rglob("*") if p.name != "evil")
     with pytest.raises((ValueError, FileExistsError)):
-        keras.utils.get_file("evil", origin=(tmp_path / "evil.tar.gz").as_uri(), extract=True, cache_dir=tmp_path)
+        keras.utils.get_file(
+            "evil", origin=(tmp_path / "evil.tar.gz").as_uri(), extract=True, cache_dir=tmp_path
+        )
     after = sorted(p.name for p in tmp_path.rglob("*") if p.name not in ("evil", "datasets"))
     assert after == before
 

@@ -27,7 +27,11 @@ def get_metric(identifier, y_true, y_pred):
     if name.lower() in _ACCURACY + _CROSSENTROPY and isinstance(identifier, str):
         binary, sparse = is_binary_or_sparse(y_true, y_pred)
         if name.lower() in _ACCURACY:
-            kinds = (metrics_module.BinaryAccuracy, metrics_module.SparseCategoricalAccuracy, metrics_module.CategoricalAccuracy)
+            kinds = (
+                metrics_module.BinaryAccuracy,
+                metrics_module.SparseCategoricalAccuracy,
+                metrics_module.CategoricalAccuracy,
+            )
         else:
             kinds = (
                 metrics_module.BinaryCrossentropy, metrics_module.SparseCategoricalCrossentropy,
@@ -85,7 +89,9 @@ class Outputs:
             return [structure.get(n) for n in names]
         flat = list(structure) if isinstance(structure, (list, tuple)) else [structure]
         if len(flat) != len(self.keys):
-            raise ValueError(f"{who}: expected {len(self.keys)} entries, one per output. Received: {len(flat)}")
+            raise ValueError(
+                f"{who}: expected {len(self.keys)} entries, one per output. Received: {len(flat)}"
+            )
         return flat
 
     def predictions(self, y_pred):
@@ -119,7 +125,9 @@ class CompileLoss:
         else:
             found_weights = outputs.values(weights, "compile(loss_weights=...)")
         targets = outputs.values(y_true, "targets")
-        for i, (one, weight, target, pred) in enumerate(zip(found, found_weights, targets, outputs.predictions(y_pred), strict=True)):
+        for i, (one, weight, target, pred) in enumerate(
+            zip(found, found_weights, targets, outputs.predictions(y_pred), strict=True)
+        ):
             if one is None:
                 self.entries.append(None)
                 continue
@@ -162,7 +170,9 @@ class CompileLoss:
                 continue
             loss, weight, _ = entry
             if t is None:
-                raise ValueError(f"compile(loss=...): expected targets for the loss {loss.name!r}. Received: None")
+                raise ValueError(
+                    f"compile(loss=...): expected targets for the loss {loss.name!r}. Received: None"
+                )
             value = loss(t, p, w)
             if self.metrics:
                 next(trackers).update_state(value, sample_weight=tree.flatten(p)[0].shape[0])
@@ -247,7 +257,9 @@ class CompileMetrics:
         flat = listed(given)
         if any(not _is_leaf(e) for e in flat) or (len(flat) == count and count > 1):
             if len(flat) != count:
-                raise ValueError(f"compile(metrics=...): expected {count} entries, one per output. Received: {len(flat)}")
+                raise ValueError(
+                    f"compile(metrics=...): expected {count} entries, one per output. Received: {len(flat)}"
+                )
             return [listed(e) for e in flat]
         return [list(flat) for _ in range(count)]
 

@@ -10,7 +10,11 @@ Tensor = _rkeras.Tensor
 
 def is_array_like(x):
     """Is it an array, a tensor, or a plain list of numbers?"""
-    return isinstance(x, (np.ndarray, Tensor, _rkeras.Variable)) or hasattr(x, "__array__") or hasattr(x, "__dlpack__")
+    return (
+        isinstance(x, (np.ndarray, Tensor, _rkeras.Variable))
+        or hasattr(x, "__array__")
+        or hasattr(x, "__dlpack__")
+    )
 
 
 def to_array(x, floatx="float32"):
@@ -44,7 +48,9 @@ def unpack_x_y_sample_weight(data):
     if not isinstance(data, tuple):
         return data, None, None
     if len(data) > 3:
-        raise ValueError(f"data: expected x, (x, y) or (x, y, sample_weight). Received: a tuple of {len(data)}")
+        raise ValueError(
+            f"data: expected x, (x, y) or (x, y, sample_weight). Received: a tuple of {len(data)}"
+        )
     return (*data, None, None)[:3]
 
 
@@ -69,7 +75,9 @@ class ArrayData:
         self.x = _map(convert, x)
         self.y = _map(convert, y)
         self.sample_weight = _map(convert, sample_weight)
-        self.flat = [a for part in (self.x, self.y, self.sample_weight) for a in tree.flatten(part) if a is not None]
+        self.flat = [
+            a for part in (self.x, self.y, self.sample_weight) for a in tree.flatten(part) if a is not None
+        ]
         if not self.flat:
             raise ValueError("data: expected at least one array. Received: none")
         counts = [a.shape[0] if len(a.shape) else None for a in self.flat]
@@ -93,12 +101,15 @@ class ArrayData:
 
     def slice(self, start, stop):
         """Rows `start` to `stop`."""
+
         def rows(a):
             return None if a is None else a[start:stop]
 
         out = object.__new__(ArrayData)
         out.x, out.y, out.sample_weight = (_map(rows, part) for part in (self.x, self.y, self.sample_weight))
-        out.flat = [a for part in (out.x, out.y, out.sample_weight) for a in tree.flatten(part) if a is not None]
+        out.flat = [
+            a for part in (out.x, out.y, out.sample_weight) for a in tree.flatten(part) if a is not None
+        ]
         out.rows = out.flat[0].shape[0]
         return out
 
@@ -116,7 +127,9 @@ def _map(f, structure):
     """`f` of every array; lists of numbers are arrays, lists of arrays are structures."""
     if isinstance(structure, dict):
         return {k: _map(f, v) for k, v in structure.items()}
-    if isinstance(structure, (list, tuple)) and any(is_array_like(v) or isinstance(v, dict) or v is None for v in structure):
+    if isinstance(structure, (list, tuple)) and any(
+        is_array_like(v) or isinstance(v, dict) or v is None for v in structure
+    ):
         items = [_map(f, v) for v in structure]
         return tuple(items) if isinstance(structure, tuple) else items
     return f(structure)
@@ -143,10 +156,16 @@ class PyDataset:
     """
 
     def __init__(self, workers=1, use_multiprocessing=False, max_queue_size=10):
-        self.workers, self.use_multiprocessing, self.max_queue_size = workers, use_multiprocessing, max_queue_size
+        self.workers, self.use_multiprocessing, self.max_queue_size = (
+            workers,
+            use_multiprocessing,
+            max_queue_size,
+        )
 
     def __getitem__(self, index):
-        raise NotImplementedError(f"{type(self).__name__}: expected a method __getitem__(index). Received: none")
+        raise NotImplementedError(
+            f"{type(self).__name__}: expected a method __getitem__(index). Received: none"
+        )
 
     @property
     def num_batches(self):
@@ -203,14 +222,20 @@ def make_data(x, y=None, sample_weight=None, class_weight=None, shuffle=False, f
     nested = isinstance(x, (list, tuple, dict))
     if x is not None and not is_array_like(x) and not nested and hasattr(x, "__iter__"):
         if y is not None:
-            raise ValueError("data: expected no y beside a data set or generator, which yields (x, y). Received: y")
+            raise ValueError(
+                "data: expected no y beside a data set or generator, which yields (x, y). Received: y"
+            )
         if isinstance(x, str):
             raise ValueError(f"data: expected arrays. Received: {x!r}")
         return BatchData(x, shuffle=shuffle)
     if isinstance(x, PyDataset):
         return BatchData(x, shuffle=shuffle)
     if class_weight is not None:
-        if y is None or (isinstance(y, (list, tuple, dict)) and any(is_array_like(v) for v in tree.flatten(y)) and tree.is_nested(y)):
+        if y is None or (
+            isinstance(y, (list, tuple, dict))
+            and any(is_array_like(v) for v in tree.flatten(y))
+            and tree.is_nested(y)
+        ):
             raise ValueError("class_weight: expected a model with one target. Received: several or none")
         weights = class_weights_to_sample_weights(y, class_weight)
         sample_weight = weights if sample_weight is None else np.asarray(sample_weight) * weights
@@ -223,5 +248,7 @@ def train_validation_split(arrays, validation_split):
         raise ValueError(f"validation_split: expected a fraction in (0, 1). Received: {validation_split}")
     cut = int(arrays.rows * (1.0 - validation_split))
     if cut in (0, arrays.rows):
-        raise ValueError(f"validation_split: expected rows on both sides. Received: {validation_split} of {arrays.rows} rows")
+        raise ValueError(
+            f"validation_split: expected rows on both sides. Received: {validation_split} of {arrays.rows} rows"
+        )
     return arrays.slice(0, cut), arrays.slice(cut, arrays.rows)

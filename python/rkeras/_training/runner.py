@@ -160,7 +160,9 @@ class Runner:
             if self.model.stop_training:
                 break
         if not done:
-            raise ValueError(f"{self.kind}: expected at least one batch. Received: none. Hint: a generator may be used up")
+            raise ValueError(
+                f"{self.kind}: expected at least one batch. Received: none. Hint: a generator may be used up"
+            )
         self.steps = done if self.steps is None else self.steps
         if logs is None:
             logs = self.stepper.read_logs(self.last)

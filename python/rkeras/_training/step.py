@@ -22,7 +22,9 @@ class Compiled:
         self.program = program
         self.structure = structure  # of predictions, with positions in place of tensors
         self.outputs = outputs  # (shape, dtype) of each
-        self.logs = logs  # of an overridden step: name -> Variable that holds the last value; None: read the metrics
+        self.logs = (
+            logs  # of an overridden step: name -> Variable that holds the last value; None: read the metrics
+        )
 
 
 def is_untraceable(error):
@@ -97,7 +99,9 @@ class Steps:
             logs = None
             if own:
                 if not isinstance(result, dict):
-                    raise TypeError(f"{kind}_step: expected a dict of results by name. Received: {type(result).__name__}")
+                    raise TypeError(
+                        f"{kind}_step: expected a dict of results by name. Received: {type(result).__name__}"
+                    )
                 logs = {}
                 for key, value in result.items():
                     slot = self.log_slots.get(key)
@@ -106,7 +110,12 @@ class Steps:
                         value = value.read()
                     if slot is None or slot.shape != value.shape or slot.dtype != value.dtype:
                         with _rkeras.EagerScope():
-                            slot = Variable(np.zeros(value.shape, "float32"), dtype=value.dtype, trainable=False, name="log")
+                            slot = Variable(
+                                np.zeros(value.shape, "float32"),
+                                dtype=value.dtype,
+                                trainable=False,
+                                name="log",
+                            )
                         self.log_slots[key] = slot
                     slot.assign(value)
                     logs[key] = slot

@@ -67,7 +67,9 @@ class Trainer:
         if kwargs:
             raise ValueError(f"compile: expected arguments that it knows. Received: {', '.join(kwargs)}")
         if steps_per_execution < 1:
-            raise ValueError(f"compile: expected steps_per_execution of at least 1. Received: {steps_per_execution}")
+            raise ValueError(
+                f"compile: expected steps_per_execution of at least 1. Received: {steps_per_execution}"
+            )
         optimizer = optimizers.get(optimizer)
         if optimizer is None:
             raise ValueError("compile: expected an optimizer. Received: None")
@@ -77,7 +79,9 @@ class Trainer:
         names = getattr(self, "output_names", None)
         set_plain = self.__dict__.__setitem__
         set_plain("_compile_loss", CompileLoss(loss, loss_weights, names) if loss is not None else None)
-        given = (metrics is not None and metrics != []) or (weighted_metrics is not None and weighted_metrics != [])
+        given = (metrics is not None and metrics != []) or (
+            weighted_metrics is not None and weighted_metrics != []
+        )
         set_plain("_compile_metrics", CompileMetrics(metrics, weighted_metrics, names) if given else None)
         set_plain("_loss_tracker", metrics_module.Mean(name="loss"))
         self.run_eagerly = run_eagerly
@@ -113,7 +117,9 @@ class Trainer:
 
     def _assert_compiled(self, who):
         if not self.compiled:
-            raise ValueError(f"{who}: expected a compiled model. Received: one that is not. Hint: call model.compile(optimizer, loss)")
+            raise ValueError(
+                f"{who}: expected a compiled model. Received: one that is not. Hint: call model.compile(optimizer, loss)"
+            )
 
     # Metrics.
 
@@ -198,7 +204,9 @@ class Trainer:
             if self.loss is None and self._compile_loss is None:
                 if not self.trainable_weights:
                     return ops.zeros(())
-                raise ValueError("fit: expected a loss in compile(), or layers that add one. Received: neither")
+                raise ValueError(
+                    "fit: expected a loss in compile(), or layers that add one. Received: neither"
+                )
             return ops.zeros(())
         total = parts[0]
         for p in parts[1:]:
@@ -303,8 +311,12 @@ class Trainer:
             epoch_logs = dict(logs)
             if validation is not None and self._should_validate(epoch, validation_freq):
                 if evaluator is None:
-                    evaluator = self._runner("test", validation, validation_batch_size or batch_size, False, validation_steps)
-                epoch_logs.update({f"val_{k}": v for k, v in self._evaluate(evaluator, callback_list, 0).items()})
+                    evaluator = self._runner(
+                        "test", validation, validation_batch_size or batch_size, False, validation_steps
+                    )
+                epoch_logs.update(
+                    {f"val_{k}": v for k, v in self._evaluate(evaluator, callback_list, 0).items()}
+                )
             callback_list.on_epoch_end(epoch, epoch_logs)
             logs = epoch_logs
             if self.stop_training:
@@ -331,7 +343,15 @@ class Trainer:
         from rkeras._training.runner import Runner
 
         self._steps_or_new()
-        return Runner(self, kind, source, batch_size, shuffle, steps, random_module.make_default_seed() if shuffle else 0)
+        return Runner(
+            self,
+            kind,
+            source,
+            batch_size,
+            shuffle,
+            steps,
+            random_module.make_default_seed() if shuffle else 0,
+        )
 
     def _steps_or_new(self):
         if self.__dict__.get("_steps") is None:
@@ -434,7 +454,9 @@ class Trainer:
 
     def compile_from_config(self, config):
         """Compiles with arguments from `get_compile_config`."""
-        config = dict(registry.deserialize_keras_object(config) if "class_name" in config else _deserialize(config))
+        config = dict(
+            registry.deserialize_keras_object(config) if "class_name" in config else _deserialize(config)
+        )
         self.compile(**{k: v for k, v in config.items() if v is not None or k in ("loss", "metrics")})
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)

@@ -87,7 +87,9 @@ class CallbackList:
         from rkeras.callbacks.history import History
         from rkeras.callbacks.progress import ProgbarLogger
 
-        self.callbacks = list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
+        self.callbacks = (
+            list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
+        )
         self.history = next((c for c in self.callbacks if isinstance(c, History)), None)
         self.progbar = next((c for c in self.callbacks if isinstance(c, ProgbarLogger)), None)
         if add_history and self.history is None:
@@ -132,7 +134,9 @@ class CallbackList:
             names = [f"on_{kind}_batch_begin", f"on_{kind}_batch_end"]
             if kind == "train":
                 names += ["on_batch_begin", "on_batch_end"]
-            self._hooks[kind] = any(c is not self.progbar and _overrides(c, n) for c in self.callbacks for n in names)
+            self._hooks[kind] = any(
+                c is not self.progbar and _overrides(c, n) for c in self.callbacks for n in names
+            )
         return self._hooks[kind]
 
     def wants_tick(self):

@@ -14,7 +14,9 @@ def direction(monitor, mode, model=None, who="callback"):
     `mode` "auto" looks at the name: accuracies and scores rise, everything else falls.
     """
     if mode not in ("auto", "min", "max"):
-        warnings.warn(f'{who}: expected mode "auto", "min" or "max". Received: {mode!r}. "auto" is used.', stacklevel=3)
+        warnings.warn(
+            f'{who}: expected mode "auto", "min" or "max". Received: {mode!r}. "auto" is used.', stacklevel=3
+        )
         mode = "auto"
     if mode == "auto":
         name = monitor.removeprefix("val_")
@@ -23,7 +25,9 @@ def direction(monitor, mode, model=None, who="callback"):
                 mode = "max" if m._direction == "up" else "min"
                 break
         else:
-            rising = name.endswith(("acc", "accuracy", "auc")) or any(w in name for w in ("precision", "recall", "f1", "iou"))
+            rising = name.endswith(("acc", "accuracy", "auc")) or any(
+                w in name for w in ("precision", "recall", "f1", "iou")
+            )
             mode = "max" if rising else "min"
     return (np.greater, -np.inf) if mode == "max" else (np.less, np.inf)
 
@@ -42,7 +46,8 @@ class _Monitor(Callback):
         value = (logs or {}).get(self.monitor)
         if value is None:
             warnings.warn(
-                f"{type(self).__name__}: expected a result named {self.monitor!r}. Received: {sorted(logs or {})}.", stacklevel=3
+                f"{type(self).__name__}: expected a result named {self.monitor!r}. Received: {sorted(logs or {})}.",
+                stacklevel=3,
             )
         return value
 
@@ -75,11 +80,17 @@ class ModelCheckpoint(_Monitor):
         self.epochs_since_last_save = 0
         self._batches, self._epoch = 0, 0
         if save_freq != "epoch" and not isinstance(save_freq, int):
-            raise ValueError(f'ModelCheckpoint: expected save_freq "epoch" or a number of batches. Received: {save_freq!r}')
+            raise ValueError(
+                f'ModelCheckpoint: expected save_freq "epoch" or a number of batches. Received: {save_freq!r}'
+            )
         if save_weights_only and not self.filepath.endswith(".weights.h5"):
-            raise ValueError(f'ModelCheckpoint: expected a path ending in ".weights.h5" for weights. Received: {self.filepath!r}')
+            raise ValueError(
+                f'ModelCheckpoint: expected a path ending in ".weights.h5" for weights. Received: {self.filepath!r}'
+            )
         if not save_weights_only and not self.filepath.endswith((".keras", ".h5")):
-            raise ValueError(f'ModelCheckpoint: expected a path ending in ".keras" (or ".h5"). Received: {self.filepath!r}')
+            raise ValueError(
+                f'ModelCheckpoint: expected a path ending in ".keras" (or ".h5"). Received: {self.filepath!r}'
+            )
         # Called at every batch only if it has to be.
         if save_freq != "epoch":
             self.__class__ = _BatchCheckpoint
@@ -105,7 +116,9 @@ class ModelCheckpoint(_Monitor):
                 return
             if self.verbose:
                 old = self.worst if self.best is None else self.best
-                print(f"\nEpoch {epoch + 1}: {self.monitor} improved from {old:.5f} to {current:.5f}, saving model to {path}")
+                print(
+                    f"\nEpoch {epoch + 1}: {self.monitor} improved from {old:.5f} to {current:.5f}, saving model to {path}"
+                )
             self.best = current
         elif self.verbose:
             print(f"\nEpoch {epoch + 1}: saving model to {path}")
@@ -216,7 +229,9 @@ class ReduceLROnPlateau(_Monitor):
         if factor >= 1.0:
             raise ValueError(f"ReduceLROnPlateau: expected a factor below 1. Received: {factor}")
         if kwargs:
-            raise ValueError(f"ReduceLROnPlateau: expected arguments that it knows. Received: {', '.join(kwargs)}")
+            raise ValueError(
+                f"ReduceLROnPlateau: expected arguments that it knows. Received: {', '.join(kwargs)}"
+            )
         self.factor, self.min_lr, self.min_delta = factor, min_lr, min_delta
         self.patience, self.verbose, self.cooldown = patience, verbose, cooldown
         self.cooldown_counter = self.wait = 0

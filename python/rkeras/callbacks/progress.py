@@ -65,7 +65,11 @@ class Bar:
         if self.verbose == 2:
             line = f"{count} - {format_seconds(elapsed)} - {format_step(per_step)}{results}"
         else:
-            left = f"{format_seconds(per_step * (target - current))}" if target is not None and not final else format_seconds(elapsed)
+            left = (
+                f"{format_seconds(per_step * (target - current))}"
+                if target is not None and not final
+                else format_seconds(elapsed)
+            )
             line = f"{count} {self._bar(current, target, out)} {left} {format_step(per_step)}{results}"
         padding = " " * max(0, self.width - len(line))
         self.width = len(line)

@@ -63,7 +63,9 @@ class CSVLogger(Callback):
             self.keys = sorted(logs)
             if not self.header_written:
                 self.file.write(self.separator.join(["epoch", *self.keys]) + "\n")
-        self.file.write(self.separator.join([str(epoch), *(str(logs.get(k, "NA")) for k in self.keys)]) + "\n")
+        self.file.write(
+            self.separator.join([str(epoch), *(str(logs.get(k, "NA")) for k in self.keys)]) + "\n"
+        )
         self.file.flush()
 
     def on_train_end(self, logs=None):

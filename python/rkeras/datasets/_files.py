@@ -35,7 +35,11 @@ def object_arrays(path, names):
         for name in names:
             data = io.BytesIO(archive.read(f"{name}.npy"))
             version = np.lib.format.read_magic(data)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
             shape, _, dtype = read(data)
             if dtype.hasobject:
                 value = plain_objects(data)
@@ -67,15 +71,21 @@ def plain_objects(stream, encoding="ASCII"):
                 return _DType
             if module == "_codecs" and name == "encode":
                 return _bytes
-            raise ValueError(f"data set: expected arrays of numbers. Received: a file that names {module}.{name}. It was not read.")
+            raise ValueError(
+                f"data set: expected arrays of numbers. Received: a file that names {module}.{name}. It was not read."
+            )
 
         def persistent_load(self, key):
-            raise ValueError("data set: expected arrays of numbers. Received: a reference to something else. It was not read.")
+            raise ValueError(
+                "data set: expected arrays of numbers. Received: a reference to something else. It was not read."
+            )
 
     try:
         return _plain(Reader(stream, encoding=encoding).load())
     except (pickle.UnpicklingError, EOFError, AttributeError, TypeError, KeyError, IndexError) as error:
-        raise ValueError(f"data set: expected arrays of numbers. Received: a damaged file ({error})") from error
+        raise ValueError(
+            f"data set: expected arrays of numbers. Received: a damaged file ({error})"
+        ) from error
 
 
 def _text(value):

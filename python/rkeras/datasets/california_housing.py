@@ -23,7 +23,9 @@ def load_data(version="large", path="california_housing.npz", test_split=0.2, se
     Source: Pace and Barry, Sparse Spatial Autoregressions (1997).
     """
     if version not in ("large", "small"):
-        raise ValueError(f'california_housing.load_data: expected version "large" or "small". Received: {version!r}')
+        raise ValueError(
+            f'california_housing.load_data: expected version "large" or "small". Received: {version!r}'
+        )
     sha256 = "1a2e3a52e0398de6463aebe6f4a8da34fb21fbb6b934cf88c3425e766f2a1a6f"
     x, y = arrays(locate(path, HOST + "california_housing.npz", sha256), ("x", "y"))
     if version == "small":

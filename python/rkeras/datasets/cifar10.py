@@ -14,5 +14,7 @@ def load_data():
     """
     sha256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
     files = [f"data_batch_{i}" for i in range(1, 6)]
-    (x, y), (xt, yt) = load("cifar-10-python.tar.gz", sha256, "cifar-10-batches-py", files, ["test_batch"], b"labels")
+    (x, y), (xt, yt) = load(
+        "cifar-10-python.tar.gz", sha256, "cifar-10-batches-py", files, ["test_batch"], b"labels"
+    )
     return (x, y.astype("uint8")), (xt, yt)

@@ -19,7 +19,9 @@ def load_data(label_mode="fine"):
     Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009).
     """
     if label_mode not in ("fine", "coarse"):
-        raise ValueError(f'cifar100.load_data: expected label_mode "fine" or "coarse". Received: {label_mode!r}')
+        raise ValueError(
+            f'cifar100.load_data: expected label_mode "fine" or "coarse". Received: {label_mode!r}'
+        )
     sha256 = "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
     key = f"{label_mode}_labels".encode()
     return load("cifar-100-python.tar.gz", sha256, "cifar-100-python", ["train"], ["test"], key)

@@ -114,7 +114,6 @@ class Layer(_Tracked):
 
     _config_omit: tuple[str, ...] = ("activity_regularizer",)
 
-
     def __init__(
         self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, name=None, **kwargs
     ):  # fmt: skip

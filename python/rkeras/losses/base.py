@@ -51,7 +51,9 @@ class Loss:
 
     def call(self, y_true, y_pred):
         """One value per example."""
-        raise NotImplementedError(f"{type(self).__name__}: expected a method call(y_true, y_pred). Received: none")
+        raise NotImplementedError(
+            f"{type(self).__name__}: expected a method call(y_true, y_pred). Received: none"
+        )
 
     def get_config(self):
         """The constructor arguments."""
@@ -119,13 +121,18 @@ class LossFunctionWrapper(Loss):
         if cls is LossFunctionWrapper:
             from rkeras._core import registry
 
-            config = {k: registry.deserialize_keras_object(v) if isinstance(v, dict) else v for k, v in config.items()}
+            config = {
+                k: registry.deserialize_keras_object(v) if isinstance(v, dict) else v
+                for k, v in config.items()
+            }
         return cls(**config)
 
 
 def _tensors(structure, dtype):
     """The values as tensors; lists of plain numbers are one tensor, not a structure."""
-    if isinstance(structure, (list, tuple)) and all(isinstance(v, (int, float)) for v in tree.flatten(structure)):
+    if isinstance(structure, (list, tuple)) and all(
+        isinstance(v, (int, float)) for v in tree.flatten(structure)
+    ):
         return ops.convert_to_tensor(structure, dtype)
     return tree.map_structure(lambda v: ops.convert_to_tensor(v, dtype), structure)
 
@@ -178,7 +185,9 @@ def apply_mask(sample_weight, mask, dtype, reduction):
     return sample_weight * mask
 
 
-def reduce_weighted_values(values, sample_weight=None, mask=None, reduction="sum_over_batch_size", dtype=None):
+def reduce_weighted_values(
+    values, sample_weight=None, mask=None, reduction="sum_over_batch_size", dtype=None
+):
     """Values times weights, reduced to one number (or not, for "none")."""
     values = ops.convert_to_tensor(values, dtype)
     if sample_weight is not None:

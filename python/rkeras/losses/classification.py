@@ -308,7 +308,9 @@ class CategoricalGeneralizedCrossEntropy(LossFunctionWrapper):
     ):  # fmt: skip
         if not 0 < q < 1:
             raise ValueError(f"CategoricalGeneralizedCrossEntropy: expected q in (0, 1). Received: q={q!r}")
-        super().__init__(categorical_generalized_cross_entropy, name=name, reduction=reduction, dtype=dtype, q=q)
+        super().__init__(
+            categorical_generalized_cross_entropy, name=name, reduction=reduction, dtype=dtype, q=q
+        )
         self.q = q
 
 
@@ -405,7 +407,7 @@ class Tversky(LossFunctionWrapper):
     def __init__(
         self, alpha=0.5, beta=0.5, reduction="sum_over_batch_size", name="tversky", axis=None, dtype=None
     ):  # fmt: skip
-        super().__init__(tversky, name=name, reduction=reduction, dtype=dtype, alpha=alpha, beta=beta, axis=axis)
+        super().__init__(
+            tversky, name=name, reduction=reduction, dtype=dtype, alpha=alpha, beta=beta, axis=axis
+        )
         self.alpha, self.beta, self.axis = alpha, beta, axis
-
-

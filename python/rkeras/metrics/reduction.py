@@ -22,7 +22,9 @@ def reduce_to_samplewise_values(values, sample_weight, reduce_fn, dtype):
             values = reduce_fn(values, axis=tuple(range(sample_weight.ndim, values.ndim)))
         values = values * sample_weight
         if values.ndim > 1:
-            sample_weight = reduce_fn(ops.broadcast_to(sample_weight, values.shape), axis=tuple(range(1, values.ndim)))
+            sample_weight = reduce_fn(
+                ops.broadcast_to(sample_weight, values.shape), axis=tuple(range(1, values.ndim))
+            )
     if values.ndim > 1:
         values = reduce_fn(values, axis=tuple(range(1, values.ndim)))
     return values, sample_weight
@@ -83,7 +85,9 @@ class Mean(Metric):
             count = ops.sum(sample_weight)
         else:
             count = 1 if values.ndim == 0 else values.shape[0]
-        self.count.assign_add(cast(convert_to_tensor(count), self.dtype) if not isinstance(count, int) else float(count))
+        self.count.assign_add(
+            cast(convert_to_tensor(count), self.dtype) if not isinstance(count, int) else float(count)
+        )
 
     def result(self):
         """The mean so far; 0 before the first update."""

@@ -23,7 +23,9 @@ def _filled(shape, value, dtype):
     for n in sizes:
         count *= n
     if count >= 2**48:
-        raise MemoryError(f"full: expected a size that fits into memory. Received: shape={sizes}, {count} elements")
+        raise MemoryError(
+            f"full: expected a size that fits into memory. Received: shape={sizes}, {count} elements"
+        )
     return _broadcast_to(tensor.convert_to_tensor(value, dtype), shape=sizes)
 
 

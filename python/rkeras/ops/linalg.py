@@ -40,7 +40,9 @@ def _product(x1, x2):
     if x1.ndim >= 2 and x2.ndim >= 2:
         return _matmul(x1, x2)
     if x1.ndim == 0 or x2.ndim == 0:
-        raise ValueError(f"matmul: expected at least one axis each. Received: shapes {x1.shape} and {x2.shape}")
+        raise ValueError(
+            f"matmul: expected at least one axis each. Received: shapes {x1.shape} and {x2.shape}"
+        )
     row, column = x1.ndim == 1, x2.ndim == 1
     y = _matmul(views.expand_dims(x1, 0) if row else x1, views.expand_dims(x2, 1) if column else x2)
     if column:

@@ -55,10 +55,15 @@ class Adam(Optimizer):
         """One step for one variable."""
         dtype = variable.dtype
         g, t = cast(gradient, dtype), cast(self.iterations.value + 1, dtype)
-        rate = cast(learning_rate, dtype) * ops.sqrt(1 - ops.power(self.beta_2, t)) / (
-            1 - ops.power(self.beta_1, t)
+        rate = (
+            cast(learning_rate, dtype)
+            * ops.sqrt(1 - ops.power(self.beta_2, t))
+            / (1 - ops.power(self.beta_1, t))
         )
-        (m_slot, m), (v_slot, v) = slot(self, self._momentums, variable), slot(self, self._velocities, variable)
+        (m_slot, m), (v_slot, v) = (
+            slot(self, self._momentums, variable),
+            slot(self, self._velocities, variable),
+        )
         m = m + (g - m) * (1 - self.beta_1)
         v = v + (ops.square(g) - v) * (1 - self.beta_2)
         m_slot.assign(m)

@@ -35,9 +35,13 @@ class Optimizer:
     ):  # fmt: skip
         kwargs.pop("jit_compile", None)
         if kwargs.pop("decay", None) is not None:
-            raise ValueError(f"{type(self).__name__}: expected no `decay`. Hint: use a learning rate schedule")
+            raise ValueError(
+                f"{type(self).__name__}: expected no `decay`. Hint: use a learning rate schedule"
+            )
         if kwargs:
-            raise ValueError(f"{type(self).__name__}: expected arguments that it knows. Received: {', '.join(kwargs)}")
+            raise ValueError(
+                f"{type(self).__name__}: expected arguments that it knows. Received: {', '.join(kwargs)}"
+            )
         self.name = name or naming.auto_name(type(self).__name__)
         self.weight_decay = weight_decay
         self.clipnorm = clipnorm
@@ -57,9 +61,13 @@ class Optimizer:
                 f"clipvalue={clipvalue}, global_clipnorm={global_clipnorm}"
             )
         if given and given[0] <= 0:
-            raise ValueError(f"{type(self).__name__}: expected a positive bound for clipping. Received: {given[0]}")
+            raise ValueError(
+                f"{type(self).__name__}: expected a positive bound for clipping. Received: {given[0]}"
+            )
         if use_ema and not 0 <= ema_momentum <= 1:
-            raise ValueError(f"{type(self).__name__}: expected ema_momentum in [0, 1]. Received: {ema_momentum}")
+            raise ValueError(
+                f"{type(self).__name__}: expected ema_momentum in [0, 1]. Received: {ema_momentum}"
+            )
         self.ema_momentum = ema_momentum
         self.ema_overwrite_frequency = ema_overwrite_frequency
         self.built = False
@@ -67,7 +75,9 @@ class Optimizer:
         self._trainable_variables = []
         self._index = {}
         with naming.name_scope(self.name, caller=self):
-            self.iterations = Variable(initializers.get("zeros"), shape=(), dtype="int", trainable=False, name="iteration")
+            self.iterations = Variable(
+                initializers.get("zeros"), shape=(), dtype="int", trainable=False, name="iteration"
+            )
             self._track(self.iterations)
             self._schedule = None
             if callable(learning_rate):
@@ -79,7 +89,9 @@ class Optimizer:
                         f"{type(self).__name__}: expected learning_rate to be a number, a schedule or a callable. Received: "
                         f"{learning_rate!r}"
                     )
-                self._learning_rate = Variable(float(learning_rate), dtype="float32", trainable=False, name="learning_rate")
+                self._learning_rate = Variable(
+                    float(learning_rate), dtype="float32", trainable=False, name="learning_rate"
+                )
                 self._track(self._learning_rate)
 
     def _track(self, variable):
@@ -109,7 +121,9 @@ class Optimizer:
                 f"{value!r}. Hint: make the optimizer with a number, or assign another schedule"
             )
         else:
-            self._learning_rate.assign(float(value) if isinstance(value, (int, float)) else convert_to_tensor(value))
+            self._learning_rate.assign(
+                float(value) if isinstance(value, (int, float)) else convert_to_tensor(value)
+            )
 
     lr = learning_rate
 
@@ -134,7 +148,9 @@ class Optimizer:
         self._index = {id(v): i for i, v in enumerate(variables)}
         self.built = True
 
-    def add_variable(self, shape, initializer="zeros", dtype=None, aggregation="none", layout=None, name=None):
+    def add_variable(
+        self, shape, initializer="zeros", dtype=None, aggregation="none", layout=None, name=None
+    ):
         """Makes a variable of its state."""
         with naming.name_scope(self.name, caller=self):
             v = Variable(initializers.get(initializer), shape=shape, dtype=dtype, trainable=False, name=name)
@@ -144,7 +160,12 @@ class Optimizer:
     def add_variable_from_reference(self, reference_variable, name=None, initializer="zeros"):
         """Makes a slot shaped like a variable, named after it."""
         path = reference_variable.path.replace("/", "_")
-        return self.add_variable(reference_variable.shape, initializer, dtype=reference_variable.dtype, name=f"{path}_{name or 'slot'}")
+        return self.add_variable(
+            reference_variable.shape,
+            initializer,
+            dtype=reference_variable.dtype,
+            name=f"{path}_{name or 'slot'}",
+        )
 
     def add_optimizer_variables(self, trainable_variables, name, initializer="zeros"):
         """Makes slots for all variables: one list, or one per name."""
@@ -153,7 +174,11 @@ class Optimizer:
         slots = [[] for _ in names]
         for v in trainable_variables:
             for out, n, start in zip(slots, names, starts, strict=True):
-                out.append(None if v.overwrite_with_gradient else self.add_variable_from_reference(v, name=n, initializer=start))
+                out.append(
+                    None
+                    if v.overwrite_with_gradient
+                    else self.add_variable_from_reference(v, name=n, initializer=start)
+                )
         return slots[0] if isinstance(name, str) else tuple(slots)
 
     def _get_variable_index(self, variable):
@@ -178,7 +203,9 @@ class Optimizer:
             return
         if trainable_variables is None:
             if not self.built:
-                raise ValueError(f"{type(self).__name__}: expected trainable_variables at the first apply(). Received: None")
+                raise ValueError(
+                    f"{type(self).__name__}: expected trainable_variables at the first apply(). Received: None"
+                )
             if len(grads) != len(self._trainable_variables):
                 raise ValueError(
                     f"{type(self).__name__}: expected {len(self._trainable_variables)} gradients. Received: {len(grads)}"
@@ -199,11 +226,16 @@ class Optimizer:
         missing = [v.path for g, v in pairs if g is None]
         pairs = [(g, v) for g, v in pairs if g is not None]
         if not pairs:
-            raise ValueError(f"{type(self).__name__}: expected a gradient for some variable. Received: none for {missing}")
+            raise ValueError(
+                f"{type(self).__name__}: expected a gradient for some variable. Received: none for {missing}"
+            )
         if missing:
             import warnings
 
-            warnings.warn(f"No gradient for {missing}: the loss does not depend on them. They stay as they are.", stacklevel=2)
+            warnings.warn(
+                f"No gradient for {missing}: the loss does not depend on them. They stay as they are.",
+                stacklevel=2,
+            )
         grads, variables = [g for g, _ in pairs], [v for _, v in pairs]
         if self.loss_scale_factor is not None:
             grads = [g / self.loss_scale_factor for g in grads]
@@ -240,7 +272,11 @@ class Optimizer:
         slots = [self._accumulated_gradients[self._get_variable_index(v)] for v in variables]
         due = ops.equal(ops.mod(self.iterations.value + 1, steps), 0)
         sums = [s.tensor_in_mode() + g for s, g in zip(slots, grads, strict=True)]
-        known = {id(v): v for v in [*self._variables, *variables] if v is not self.iterations and all(v is not s for s in slots)}
+        known = {
+            id(v): v
+            for v in [*self._variables, *variables]
+            if v is not self.iterations and all(v is not s for s in slots)
+        }
         before = {k: v.tensor_in_mode() for k, v in known.items()}
         self._update([s / steps for s in sums], variables)
         self._after_update(variables)
@@ -347,7 +383,9 @@ class Optimizer:
         """The optimizer of that config."""
         config = dict(config)
         if isinstance(config.get("learning_rate"), dict):
-            config["learning_rate"] = registry.deserialize_keras_object(config["learning_rate"], custom_objects=custom_objects)
+            config["learning_rate"] = registry.deserialize_keras_object(
+                config["learning_rate"], custom_objects=custom_objects
+            )
         if "lr" in config:
             config["learning_rate"] = config.pop("lr")
         return cls(**config)
@@ -376,7 +414,9 @@ class Optimizer:
         Raises:
             NotImplementedError: always; use `apply`.
         """
-        raise NotImplementedError("Optimizer.stateless_apply: expected use with the JAX backend. Hint: use apply(grads, variables)")
+        raise NotImplementedError(
+            "Optimizer.stateless_apply: expected use with the JAX backend. Hint: use apply(grads, variables)"
+        )
 
     def __repr__(self):
         return f"<{type(self).__name__} name={self.name}>"

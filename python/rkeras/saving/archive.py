@@ -35,11 +35,15 @@ class Archive:
         except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
             if isinstance(error, FileNotFoundError):
                 raise
-            raise ValueError(f"load_model: expected a .keras archive. Received: {path!r}, which is none ({error})") from error
+            raise ValueError(
+                f"load_model: expected a .keras archive. Received: {path!r}, which is none ({error})"
+            ) from error
         names = self._zip.namelist()
         if len(names) > _MAX_MEMBERS or len(set(names)) != len(names):
             self.close()
-            raise UnsafeFileError(f"load_model: expected at most {_MAX_MEMBERS} files, each once. Received: {len(names)} in {path!r}")
+            raise UnsafeFileError(
+                f"load_model: expected at most {_MAX_MEMBERS} files, each once. Received: {len(names)} in {path!r}"
+            )
 
     def __enter__(self):
         return self
@@ -59,13 +63,17 @@ class Archive:
         try:
             info = self._zip.getinfo(name)
         except KeyError:
-            raise ValueError(f"load_model: expected {name!r} in the archive {self.path!r}. Received: {self._zip.namelist()[:20]}") from None
+            raise ValueError(
+                f"load_model: expected {name!r} in the archive {self.path!r}. Received: {self._zip.namelist()[:20]}"
+            ) from None
         try:
             with self._zip.open(info) as f:
                 # One byte more than allowed tells whether there is more.
                 data = f.read(limit + 1) if info.file_size <= limit else None
         except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-            raise ValueError(f"load_model: expected a sound {name!r}. Received: a damaged one ({error})") from error
+            raise ValueError(
+                f"load_model: expected a sound {name!r}. Received: a damaged one ({error})"
+            ) from error
         if data is None or len(data) > limit:
             raise UnsafeFileError(
                 f"load_model: expected at most {limit} bytes in {name!r}. Received: {info.file_size}. It was not read."
@@ -79,7 +87,9 @@ class Archive:
         try:
             return json.loads(self.read(name, _MAX_CONFIG_BYTES))
         except (UnicodeDecodeError, RecursionError, json.JSONDecodeError) as error:
-            raise ValueError(f"load_model: expected JSON in {name!r}. Received: something else ({error})") from error
+            raise ValueError(
+                f"load_model: expected JSON in {name!r}. Received: something else ({error})"
+            ) from error
 
     def weights(self, model):
         """The weights as an open binary file; at most what this model and an optimizer for it can hold."""
@@ -121,7 +131,9 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
             '".weights.h5" with save_weights().'
         )
     if zipped is False:
-        raise NotImplementedError("save_model: expected zipped=True or None. Received: False; folders are not written")
+        raise NotImplementedError(
+            "save_model: expected zipped=True or None. Received: False; folders are not written"
+        )
     if not may_write(path, overwrite):
         return
     config, metadata = _config_and_metadata(model)
@@ -181,7 +193,9 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
     with Archive(path) as archive:
         config = archive.json(CONFIG)
         if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
-            raise ValueError(f"load_model: expected the config of a model in {CONFIG!r}. Received: {type(config).__name__}")
+            raise ValueError(
+                f"load_model: expected the config of a model in {CONFIG!r}. Received: {type(config).__name__}"
+            )
         if not compile:
             config.pop("compile_config", None)
         model = registry.deserialize_keras_object(config, custom_objects=custom_objects, safe_mode=safe_mode)

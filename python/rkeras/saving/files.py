@@ -22,7 +22,9 @@ def replace_file(path, write):
     path = os.fspath(path)
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
-        raise FileNotFoundError(f"save: expected an existing folder. Received: {folder!r}. Hint: make it with os.makedirs().")
+        raise FileNotFoundError(
+            f"save: expected an existing folder. Received: {folder!r}. Hint: make it with os.makedirs()."
+        )
     handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=folder)
     try:
         with os.fdopen(handle, "w+b") as f:

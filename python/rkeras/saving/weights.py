@@ -223,16 +223,22 @@ def check_dataset(dataset, limit):
     import h5py
 
     if not isinstance(dataset, h5py.Dataset):
-        raise UnsafeFileError(f"weights: expected an array at {dataset.name!r}. Received: a {type(dataset).__name__}")
+        raise UnsafeFileError(
+            f"weights: expected an array at {dataset.name!r}. Received: a {type(dataset).__name__}"
+        )
     if dataset.is_virtual or dataset.external:
         raise UnsafeFileError(
             f"weights: expected data of the file itself at {dataset.name!r}. Received: data of another file "
             "(virtual or external). It was not read."
         )
     if dataset.dtype.kind not in "biufV" or dataset.dtype.hasobject or dataset.dtype.fields:
-        raise UnsafeFileError(f"weights: expected numbers at {dataset.name!r}. Received: dtype {dataset.dtype}")
+        raise UnsafeFileError(
+            f"weights: expected numbers at {dataset.name!r}. Received: dtype {dataset.dtype}"
+        )
     if dataset.compression not in _FILTERS:
-        raise UnsafeFileError(f"weights: expected a filter of HDF5 itself at {dataset.name!r}. Received: {dataset.compression}")
+        raise UnsafeFileError(
+            f"weights: expected a filter of HDF5 itself at {dataset.name!r}. Received: {dataset.compression}"
+        )
     size = dataset.dtype.itemsize
     for d in dataset.shape or ():
         size *= int(d)
@@ -273,7 +279,9 @@ def read_state(model, file, skip_mismatch=False):
             failed.append((obj, path, error))
     if not failed:
         return
-    names = ", ".join(f"{type(o).__name__} {getattr(o, 'name', '')!r} at {p or '/'!r}" for o, p, _ in failed[:10])
+    names = ", ".join(
+        f"{type(o).__name__} {getattr(o, 'name', '')!r} at {p or '/'!r}" for o, p, _ in failed[:10]
+    )
     message = (
         f"load_weights: expected the weights of this model. Received: a file that does not fit {len(failed)} of its "
         f"objects: {names}. The first error: {failed[0][2]}"
@@ -288,7 +296,9 @@ def read_state(model, file, skip_mismatch=False):
 def _limit(obj):
     """The largest array in bytes that this object may read: all its variables, in float64."""
     variables = getattr(obj, "variables", None) or []
-    elements = sum(v.size for v in variables() if v) if callable(variables) else sum(v.size for v in variables)
+    elements = (
+        sum(v.size for v in variables() if v) if callable(variables) else sum(v.size for v in variables)
+    )
     return 8 * elements + _SLACK_BYTES
 
 
@@ -305,7 +315,9 @@ def open_file(source):
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise ValueError(f"weights: expected an HDF5 file. Received: one that HDF5 cannot open ({error})") from error
+        raise ValueError(
+            f"weights: expected an HDF5 file. Received: one that HDF5 cannot open ({error})"
+        ) from error
 
 
 def save_weights(model, filepath, overwrite=True, max_shard_size=None, **kwargs):
@@ -324,7 +336,9 @@ def save_weights(model, filepath, overwrite=True, max_shard_size=None, **kwargs)
     if kwargs:
         raise ValueError(f"save_weights: expected arguments that it knows. Received: {list(kwargs)}")
     if max_shard_size is not None:
-        raise NotImplementedError("save_weights: expected max_shard_size=None. Received: a size; files are not split")
+        raise NotImplementedError(
+            "save_weights: expected max_shard_size=None. Received: a size; files are not split"
+        )
     if not path.endswith(".weights.h5"):
         raise ValueError(f'save_weights: expected a path that ends in ".weights.h5". Received: {path!r}')
     if not may_write(path, overwrite):
@@ -359,7 +373,9 @@ def load_weights(model, filepath, skip_mismatch=False, **kwargs):
     if kwargs:
         raise ValueError(f"load_weights: expected arguments that it knows. Received: {list(kwargs)}")
     if not path.endswith((".weights.h5", ".keras")):
-        raise ValueError(f'load_weights: expected a path that ends in ".weights.h5" or ".keras". Received: {path!r}')
+        raise ValueError(
+            f'load_weights: expected a path that ends in ".weights.h5" or ".keras". Received: {path!r}'
+        )
     if not os.path.isfile(path):
         raise FileNotFoundError(f"load_weights: expected an existing file. Received: {path!r}")
     if not model.built:

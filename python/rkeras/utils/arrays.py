@@ -107,14 +107,18 @@ def pad_sequences(sequences, maxlen=None, dtype="int32", padding="pre", truncati
         maxlen = max(lengths, default=0)
     text = np.issubdtype(dtype, np.str_) or np.issubdtype(dtype, np.bytes_)
     if isinstance(value, str) and dtype is not object and not text:
-        raise ValueError(f"pad_sequences: expected dtype object or a text dtype for value={value!r}. Received: dtype={dtype!r}")
+        raise ValueError(
+            f"pad_sequences: expected dtype object or a text dtype for value={value!r}. Received: dtype={dtype!r}"
+        )
     out = np.full((rows, maxlen, *(sample or ())), value, dtype=dtype)
     for i, s in enumerate(sequences):
         if not len(s) or not maxlen:
             continue
         part = np.asarray(s[-maxlen:] if truncating == "pre" else s[:maxlen], dtype=dtype)
         if part.shape[1:] != (sample or ()):
-            raise ValueError(f"pad_sequences: expected rows of shape {sample}. Received: {part.shape[1:]} at position {i}")
+            raise ValueError(
+                f"pad_sequences: expected rows of shape {sample}. Received: {part.shape[1:]} at position {i}"
+            )
         if padding == "post":
             out[i, : len(part)] = part
         else:

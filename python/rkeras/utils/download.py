@@ -47,7 +47,9 @@ def get_file(
         raise ValueError(f"get_file: expected an https address. Received: {origin!r}")
     fname = os.fspath(fname) if fname else os.path.basename(address.path)
     if not fname:
-        raise ValueError(f"get_file: expected fname, as the address names no file. Received: origin={origin!r}")
+        raise ValueError(
+            f"get_file: expected fname, as the address names no file. Received: origin={origin!r}"
+        )
     if not os.path.isabs(fname) and ".." in fname.replace("\\", "/").split("/"):
         raise ValueError(f"get_file: expected a name without '..'. Received: fname={fname!r}")
     if md5_hash is not None and file_hash is None:
@@ -75,7 +77,9 @@ def hash_of(path, like=None, algorithm="auto"):
     if algorithm == "auto":
         algorithm = _HASHES.get(len(like or "0" * 64))
     if algorithm not in ("md5", "sha256"):
-        raise ValueError(f'get_file: expected hash_algorithm "auto", "md5" or "sha256". Received: {algorithm!r} for {like!r}')
+        raise ValueError(
+            f'get_file: expected hash_algorithm "auto", "md5" or "sha256". Received: {algorithm!r} for {like!r}'
+        )
     digest = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb") as f:
         while block := f.read(1 << 20):
@@ -103,7 +107,9 @@ def _download(origin, path, file_hash, algorithm):
                 f"{path!r} yourself."
             ) from error
         if expected and expected.isdigit() and int(expected) != received:
-            raise OSError(f"get_file: expected {expected} bytes from {origin}. Received: {received}. Hint: try again.")
+            raise OSError(
+                f"get_file: expected {expected} bytes from {origin}. Received: {received}. Hint: try again."
+            )
         if not _is_right(temporary, file_hash, algorithm):
             got = hash_of(temporary, file_hash, algorithm)
             raise ValueError(
@@ -139,10 +145,14 @@ def unpack(path, folder, archive_format="auto"):
                 _unpack_entries(entries, archive.extractfile, temporary)
         elif "zip" in formats and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                entries = [(m.filename, m.is_dir(), _is_plain_file(m), m.file_size, m) for m in archive.infolist()]
+                entries = [
+                    (m.filename, m.is_dir(), _is_plain_file(m), m.file_size, m) for m in archive.infolist()
+                ]
                 _unpack_entries(entries, archive.open, temporary)
         else:
-            raise ValueError(f"get_file: expected an archive ({' or '.join(formats)}). Received: {path!r}, which is none")
+            raise ValueError(
+                f"get_file: expected an archive ({' or '.join(formats)}). Received: {path!r}, which is none"
+            )
         if os.path.isdir(folder):
             shutil.rmtree(folder)
         os.replace(temporary, folder)
@@ -160,14 +170,18 @@ def _unpack_entries(entries, opener, folder):
     import shutil
 
     if len(entries) > _MAX_FILES or sum(e[3] for e in entries) > _MAX_UNPACKED_BYTES:
-        raise ValueError(f"get_file: expected an archive of at most {_MAX_FILES} files. Received: a larger one")
+        raise ValueError(
+            f"get_file: expected an archive of at most {_MAX_FILES} files. Received: a larger one"
+        )
     for name, is_folder, is_file, size, member in entries:
         target = inside(folder, name)
         if is_folder:
             os.makedirs(target, exist_ok=True)
             continue
         if not is_file:
-            raise ValueError(f"get_file: expected files and folders in the archive. Received: a link or device, {name!r}")
+            raise ValueError(
+                f"get_file: expected files and folders in the archive. Received: a link or device, {name!r}"
+            )
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with opener(member) as source, open(target, "xb") as out:
             shutil.copyfileobj(_Limited(source, size), out, 1 << 20)
@@ -192,7 +206,12 @@ def inside(folder, name):
         ValueError: if it would lie outside.
     """
     parts = name.replace("\\", "/").split("/")
-    bad = name.startswith(("/", "\\")) or ".." in parts or "\0" in name or (len(parts[0]) > 1 and parts[0][1] == ":")
+    bad = (
+        name.startswith(("/", "\\"))
+        or ".." in parts
+        or "\0" in name
+        or (len(parts[0]) > 1 and parts[0][1] == ":")
+    )
     if bad:
         raise ValueError(f"get_file: expected names inside the archive's folder. Received: {name!r}")
     return os.path.join(folder, *[p for p in parts if p not in ("", ".")])

@@ -26,7 +26,10 @@ class _Arguments(LearningRateSchedule):
     """Keeps its constructor arguments as its config."""
 
     def get_config(self):
-        return {n: getattr(self, n) for n in type(self).__init__.__code__.co_varnames[1 : type(self).__init__.__code__.co_argcount]}
+        return {
+            n: getattr(self, n)
+            for n in type(self).__init__.__code__.co_varnames[1 : type(self).__init__.__code__.co_argcount]
+        }
 
 
 class ExponentialDecay(_Arguments):
@@ -44,22 +47,36 @@ class ExponentialDecay(_Arguments):
         0.25
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False, name="ExponentialDecay"):
-        self.initial_learning_rate, self.decay_steps, self.decay_rate = initial_learning_rate, decay_steps, decay_rate
+    def __init__(
+        self, initial_learning_rate, decay_steps, decay_rate, staircase=False, name="ExponentialDecay"
+    ):
+        self.initial_learning_rate, self.decay_steps, self.decay_rate = (
+            initial_learning_rate,
+            decay_steps,
+            decay_rate,
+        )
         self.staircase, self.name = staircase, name
         if decay_steps <= 0:
             raise ValueError(f"ExponentialDecay: expected decay_steps above 0. Received: {decay_steps}")
 
     def __call__(self, step):
         p = cast(convert_to_tensor(step), "float32") / self.decay_steps
-        return self.initial_learning_rate * ops.power(float(self.decay_rate), ops.floor(p) if self.staircase else p)
+        return self.initial_learning_rate * ops.power(
+            float(self.decay_rate), ops.floor(p) if self.staircase else p
+        )
 
 
 class InverseTimeDecay(_Arguments):
     """initial / (1 + rate · step / decay_steps), in whole steps if `staircase`."""
 
-    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False, name="InverseTimeDecay"):
-        self.initial_learning_rate, self.decay_steps, self.decay_rate = initial_learning_rate, decay_steps, decay_rate
+    def __init__(
+        self, initial_learning_rate, decay_steps, decay_rate, staircase=False, name="InverseTimeDecay"
+    ):
+        self.initial_learning_rate, self.decay_steps, self.decay_rate = (
+            initial_learning_rate,
+            decay_steps,
+            decay_rate,
+        )
         self.staircase, self.name = staircase, name
         if decay_steps <= 0:
             raise ValueError(f"InverseTimeDecay: expected decay_steps above 0. Received: {decay_steps}")
@@ -75,7 +92,11 @@ class PolynomialDecay(_Arguments):
     def __init__(
         self, initial_learning_rate, decay_steps, end_learning_rate=0.0001, power=1.0, cycle=False, name="PolynomialDecay"
     ):  # fmt: skip
-        self.initial_learning_rate, self.decay_steps, self.end_learning_rate = initial_learning_rate, decay_steps, end_learning_rate
+        self.initial_learning_rate, self.decay_steps, self.end_learning_rate = (
+            initial_learning_rate,
+            decay_steps,
+            end_learning_rate,
+        )
         self.power, self.cycle, self.name = power, cycle, name
         if decay_steps <= 0:
             raise ValueError(f"PolynomialDecay: expected decay_steps above 0. Received: {decay_steps}")
@@ -102,7 +123,9 @@ class PiecewiseConstantDecay(_Arguments):
 
     def __init__(self, boundaries, values, name="PiecewiseConstant"):
         if len(boundaries) != len(values) - 1:
-            raise ValueError(f"PiecewiseConstantDecay: expected one more value than boundaries. Received: {boundaries}, {values}")
+            raise ValueError(
+                f"PiecewiseConstantDecay: expected one more value than boundaries. Received: {boundaries}, {values}"
+            )
         self.boundaries, self.values, self.name = boundaries, values, name
 
     def __call__(self, step):
@@ -122,7 +145,12 @@ class CosineDecay(_Arguments):
     def __init__(
         self, initial_learning_rate, decay_steps, alpha=0.0, name="CosineDecay", warmup_target=None, warmup_steps=0
     ):  # fmt: skip
-        self.initial_learning_rate, self.decay_steps, self.alpha, self.name = initial_learning_rate, decay_steps, alpha, name
+        self.initial_learning_rate, self.decay_steps, self.alpha, self.name = (
+            initial_learning_rate,
+            decay_steps,
+            alpha,
+            name,
+        )
         self.warmup_target, self.warmup_steps = warmup_target, warmup_steps
         if decay_steps <= 0:
             raise ValueError(f"CosineDecay: expected decay_steps above 0. Received: {decay_steps}")
