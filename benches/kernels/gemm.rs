@@ -20,6 +20,8 @@ fn main() {
         (1600, 10, 128, true, false),
         (1, 64, 784, false, false),
     ];
+    let all = par::threads();
+    println!("peak {:.1} GFLOP/s on 1 thread, {:.1} on {all}: multiply-adds in registers", peak(1), peak(all));
     println!(
         "{:>6} {:>6} {:>6}  A  B   {:>9} {:>9} GFLOP/s on 1 and {} threads",
         "m",
@@ -29,7 +31,6 @@ fn main() {
         "",
         par::threads()
     );
-    let all = par::threads();
     for (m, n, k, ta, tb) in shapes {
         let (a, b) = (vec![0.5f32; m * k], vec![0.25f32; k * n]);
         let mut c = vec![0f32; m * n];
@@ -52,4 +53,37 @@ fn main() {
         let t = |x| if x { "t" } else { "-" };
         println!("{m:6} {n:6} {k:6}  {}  {}   {:9.1} {:9.1}", t(ta), t(tb), rates[0], rates[1]);
     }
+}
+
+/// The most that threads can do: independent fused multiply-adds that touch no memory.
+fn peak(threads: usize) -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        use std::arch::x86_64::*;
+        #[target_feature(enable = "avx2,fma")]
+        fn many(rounds: usize, x: f32) -> f32 {
+            let (a, b) = (_mm256_set1_ps(x), _mm256_set1_ps(1.0 - x));
+            let mut acc = [_mm256_set1_ps(x); 12];
+            for _ in 0..rounds {
+                for v in &mut acc {
+                    *v = _mm256_fmadd_ps(*v, a, b);
+                }
+            }
+            acc.iter().map(|&v| _mm256_cvtss_f32(v)).sum()
+        }
+        let rounds = 100_000;
+        par::set_threads(threads);
+        let _session = par::Session::new();
+        let mut best = f64::INFINITY;
+        for _ in 0..300 {
+            let t = Instant::now();
+            par::run(threads, |_| {
+                // SAFETY: the features were found above.
+                std::hint::black_box(unsafe { many(rounds, std::hint::black_box(0.5)) });
+            });
+            best = best.min(t.elapsed().as_secs_f64());
+        }
+        return (threads * rounds * 12 * 16) as f64 / best / 1e9;
+    }
+    f64::NAN
 }

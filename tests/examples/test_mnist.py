@@ -34,7 +34,7 @@ def test_convnet_learns_real_digits_and_survives_saving(sample, tmp_path):
     history = model.fit(x, y, batch_size=64, epochs=4, verbose=0)
     assert history.history["loss"][-1] < 0.35 * history.history["loss"][0]
     loss, accuracy = model.evaluate(xt, yt, verbose=0)
-    assert accuracy >= 0.96
+    assert accuracy >= 0.94  # Keras itself reaches 0.950 to 0.956 here (three seeds)
     before = model.predict(xt, verbose=0)
     np.testing.assert_allclose(np.mean(before.argmax(-1) == yt), accuracy, atol=1e-6)
     model.save(tmp_path / "digits.keras")

@@ -73,11 +73,28 @@ class CSVLogger(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Stops training when the loss is not a finite number."""
+    """Stops training when the loss is not a finite number.
+
+    Args:
+        raise_error: whether to raise instead of stopping quietly, so that nothing that would run after the
+            training (a save of the model, say) sees its broken weights.
+
+    Raises:
+        RuntimeError: if the loss is not finite and `raise_error` is set.
+    """
+
+    def __init__(self, raise_error=False):
+        super().__init__()
+        self.raise_error = raise_error
 
     def on_train_batch_end(self, batch, logs=None):
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(loss):
+            if self.raise_error:
+                raise RuntimeError(
+                    f"TerminateOnNaN: expected a finite loss. Received: loss {loss} at batch {batch}. "
+                    "Hint: lower the learning rate, or look for invalid numbers in the data."
+                )
             print(f"Batch {batch}: Invalid loss, terminating training")
             self.model.stop_training = True
 

@@ -5,7 +5,17 @@ from rkeras._core import naming
 from rkeras._core.variable import Variable
 
 
-class Metric:
+class _Owner:
+    """Has places for variables and metrics before any constructor ran."""
+
+    def __new__(cls, *args, **kwargs):
+        self = super().__new__(cls)
+        object.__setattr__(self, "_variables", [])
+        object.__setattr__(self, "_metrics", [])
+        return self
+
+
+class Metric(_Owner):
     """A number that is watched. Subclasses make variables in `__init__`, change them in `update_state(...)`, and compute
     `result()` from them.
 
@@ -27,12 +37,6 @@ class Metric:
         >>> float(count.result())
         1.0
     """
-
-    def __new__(cls, *args, **kwargs):
-        self = super().__new__(cls)
-        object.__setattr__(self, "_variables", [])
-        object.__setattr__(self, "_metrics", [])
-        return self
 
     def __init__(self, dtype=None, name=None):
         self.name = name or naming.auto_name(type(self).__name__)

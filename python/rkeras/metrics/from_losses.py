@@ -71,8 +71,13 @@ class LogCoshError(MeanMetricWrapper):
         self._direction = "down"
 
 
+def cosine_similarity(y_true, y_pred, axis=-1):
+    """The cosine of the angle between both along an axis: the loss of that name with the other sign."""
+    return -losses.cosine_similarity(y_true, y_pred, axis=axis)
+
+
 class CosineSimilarity(MeanMetricWrapper):
-    """The mean of `losses.cosine_similarity`.
+    """The mean cosine of the angle between targets and predictions.
 
     Args:
         name: a name.
@@ -81,7 +86,7 @@ class CosineSimilarity(MeanMetricWrapper):
     """
 
     def __init__(self, name="cosine_similarity", dtype=None, axis=-1):
-        super().__init__(losses.cosine_similarity, name, dtype, axis=axis)
+        super().__init__(cosine_similarity, name, dtype, axis=axis)
         self.axis = axis
         self._direction = "up"
 

@@ -750,27 +750,31 @@ pub fn eval(op: &dyn Op, inputs: &[&Tensor]) -> Result<Outputs<Tensor>> {
             .ok_or_else(|| Error::internal(op.name(), "no view of contiguous input"))?;
         return Ok(SmallVec::from_elem(layout.with_layout(view), 1));
     }
-    let packed: SmallVec<[Tensor; 4]> = inputs
-        .iter()
-        .map(|t| if traits.strided { Ok((*t).clone()) } else { t.contiguous() })
-        .collect::<Result<_>>()?;
-    let mut results: Outputs<Tensor> = SmallVec::new();
+    let mut results: Outputs<Tensor> = SmallVec::with_capacity(out.len());
+    let mut dims: SmallVec<[crate::shape::Dims; 1]> = SmallVec::with_capacity(out.len());
     for spec in &out {
-        results.push(Tensor::scratch(&known(op, spec)?, spec.dtype)?);
+        let sizes = known(op, spec)?;
+        results.push(Tensor::scratch(&sizes, spec.dtype)?);
+        dims.push(sizes);
     }
-    let dims: Outputs<crate::shape::Dims> = results.iter().map(|t| t.shape().into()).collect();
-    {
-        let views: SmallVec<[View<'_>; 4]> = packed.iter().map(Tensor::view).collect();
-        let mut outs: Outputs<ViewMut<'_>> = SmallVec::new();
-        for ((t, spec), dims) in results.iter_mut().zip(&out).zip(&dims) {
-            let bytes = t.bytes_mut().ok_or_else(|| Error::internal(op.name(), "a shared output"))?;
-            outs.push(ViewMut { dtype: spec.dtype, shape: dims, bytes });
-        }
+    let mut outs: Outputs<ViewMut<'_>> = SmallVec::with_capacity(out.len());
+    for ((t, spec), dims) in results.iter_mut().zip(&out).zip(&dims) {
+        let bytes = t.bytes_mut().ok_or_else(|| Error::internal(op.name(), "a shared output"))?;
+        outs.push(ViewMut { dtype: spec.dtype, shape: dims, bytes });
+    }
+    let mut run = |views: &[View<'_>]| {
         FAULTS.with(|faults| {
-            op.eval(&views, &mut outs, faults);
+            op.eval(views, &mut outs, faults);
             faults.take(op.name())
-        })?;
+        })
+    };
+    if traits.strided || inputs.iter().all(|t| t.layout().is_contiguous()) {
+        run(&inputs.iter().map(|t| t.view()).collect::<SmallVec<[View<'_>; 4]>>())?;
+    } else {
+        let packed: Vec<Tensor> = inputs.iter().map(|t| t.contiguous()).collect::<Result<_>>()?;
+        run(&packed.iter().map(Tensor::view).collect::<SmallVec<[View<'_>; 4]>>())?;
     }
+    drop(outs);
     Ok(results)
 }
 

@@ -3,6 +3,8 @@
 //! [`Unary`], [`Binary`] and [`Ternary`] name every elementwise function the project knows; the chain machine
 //! ([`crate::vm`]) runs the same compiled loops, so a fused chain gives the same bits as separate passes.
 
+use std::mem::MaybeUninit;
+
 use crate::convert::convert_raw;
 use crate::isa::{Isa, Kernel, Lanes, Level, Real, dispatch, level};
 use crate::lanes;
@@ -1264,15 +1266,20 @@ pub fn broadcast_strides(from: &[usize], to: &[usize]) -> Option<Vec<usize>> {
 ///
 /// # Safety
 /// The values `x + i * stride` for `i < n <= TILE` must exist.
-unsafe fn lay<T: Copy>(x: *const T, stride: usize, n: usize, tile: &mut [T; TILE]) -> (*const T, usize) {
+unsafe fn lay<T: Copy>(
+    x: *const T,
+    stride: usize,
+    n: usize,
+    tile: &mut [MaybeUninit<T>; TILE],
+) -> (*const T, usize) {
     if stride <= 1 {
         return (x, stride);
     }
     for (i, v) in tile[..n].iter_mut().enumerate() {
         // SAFETY: the caller's promise.
-        *v = unsafe { *x.add(i * stride) };
+        v.write(unsafe { *x.add(i * stride) });
     }
-    (tile.as_ptr(), 1)
+    (tile.as_ptr().cast(), 1)
 }
 
 /// Walks two inputs and calls `f` with pieces whose strides are 0 or 1.
@@ -1284,7 +1291,8 @@ fn walk_pairs<T: Number>(
     end: usize,
     mut f: impl FnMut(usize, *const T, usize, *const T, usize, usize),
 ) {
-    let (mut ta, mut tb) = ([T::default(); TILE], [T::default(); TILE]);
+    // Not zeroed: filling them takes longer than a small tensor's whole sum.
+    let (mut ta, mut tb) = ([MaybeUninit::uninit(); TILE], [MaybeUninit::uninit(); TILE]);
     walk.rows(start, end, |at, [oa, ob], n, [sa, sb]| {
         let step = if sa <= 1 && sb <= 1 { n } else { TILE };
         for i in (0..n).step_by(step.max(1)) {

@@ -88,16 +88,20 @@ pub fn binary(
     other: &Bound<'_, PyAny>,
     swapped: bool,
 ) -> PyResult<Py<PyAny>> {
-    let Some(other) = Arg::operand(other)? else {
-        return Ok(py.NotImplemented());
-    };
-    let this = Arg::Value(this.value.clone());
-    let args: SmallVec<[Arg; 4]> =
-        if swapped { SmallVec::from_iter([other, this]) } else { SmallVec::from_iter([this, other]) };
     let op = op.get()?;
-    let inputs = resolve(op.as_ref(), args)?;
-    let out = apply(py, op, &inputs)?.swap_remove(0);
-    Ok(Py::new(py, PyTensor::new(out))?.into_any())
+    let out = if let Ok(other) = other.cast_exact::<PyTensor>() {
+        let pair = [this.value.clone(), other.get().value.clone()];
+        if swapped { apply(py, op, &[pair[1].clone(), pair[0].clone()]) } else { apply(py, op, &pair) }
+    } else {
+        let Some(other) = Arg::operand(other)? else {
+            return Ok(py.NotImplemented());
+        };
+        let this = Arg::Value(this.value.clone());
+        let args: SmallVec<[Arg; 4]> =
+            if swapped { SmallVec::from_iter([other, this]) } else { SmallVec::from_iter([this, other]) };
+        apply(py, op, &resolve(op.as_ref(), args)?)
+    };
+    Ok(Py::new(py, PyTensor::new(out?.swap_remove(0)))?.into_any())
 }
 
 /// `op this`.

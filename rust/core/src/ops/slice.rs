@@ -528,7 +528,15 @@ pub fn index(x: &Value, indices: &[Index]) -> Result<Value> {
         .map(|&(kind, axis)| if kind == b'n' { 1 } else { dims[axis].map_or(-1, |d| d as i64) })
         .collect();
     let same = kept.len() == rank && plan.iter().all(|(kind, _)| *kind == b'k' || *kind == b'a');
-    let y = if same { y } else { crate::ops::reshape::reshape(&y, &kept)? };
+    let y = if same {
+        y
+    } else if kept.iter().filter(|&&d| d < 0).count() > 1 {
+        // Only specs have several unknown sizes, and they need no elements moved.
+        let sizes = kept.iter().map(|&d| usize::try_from(d).ok());
+        Value::Spec(Spec::new(Shape::new(sizes), y.dtype()))
+    } else {
+        crate::ops::reshape::reshape(&y, &kept)?
+    };
     if arrays.is_empty() {
         return Ok(y);
     }

@@ -83,7 +83,7 @@ pub(super) fn run(ir: Ir) -> Ir {
             members.entry(*g).or_default().push(i as u32);
         }
     }
-    let mut out = Ir { inputs: ir.inputs, ..Ir::default() };
+    let mut out = Ir { inputs: ir.inputs.clone(), ..Ir::default() };
     let mut moved: HashMap<Port, Port> = HashMap::with_capacity(n);
     for (i, node) in ir.nodes.iter().enumerate() {
         let at = i as u32;

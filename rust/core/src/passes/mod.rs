@@ -7,6 +7,7 @@ mod simplify;
 use std::collections::HashMap;
 
 use crate::error::Result;
+use crate::shape::Spec;
 use crate::trace::{Graph, Node, NodeKind, Port, Value};
 use crate::variable::Variable;
 
@@ -21,8 +22,8 @@ pub struct Ir {
     pub assigns: Vec<(Variable, Port)>,
     /// Nodes that run for their effect.
     pub effects: Vec<u32>,
-    /// How many arguments the program takes.
-    pub inputs: usize,
+    /// The arguments of the program, used or not.
+    pub inputs: Vec<Spec>,
 }
 
 /// Which passes run; tests switch them off one by one.
@@ -53,7 +54,7 @@ impl Ir {
             outputs,
             assigns: body.assigns.clone(),
             effects: body.effects.clone(),
-            inputs: body.inputs.len(),
+            inputs: body.inputs.iter().map(|&i| body.nodes[i as usize].specs[0].clone()).collect(),
         })
     }
 

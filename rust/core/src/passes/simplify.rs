@@ -14,7 +14,7 @@ const FOLD_BYTES: usize = 1 << 16;
 
 /// One pass over the nodes in order; earlier nodes are final when later ones are looked at.
 pub(super) fn run(ir: Ir) -> Result<Ir> {
-    let mut out = Ir { inputs: ir.inputs, ..Ir::default() };
+    let mut out = Ir { inputs: ir.inputs.clone(), ..Ir::default() };
     // Where each old port went.
     let mut moved: HashMap<Port, Port> = HashMap::with_capacity(ir.nodes.len());
     let mut known: HashMap<String, u32> = HashMap::with_capacity(ir.nodes.len());

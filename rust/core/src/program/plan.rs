@@ -87,7 +87,7 @@ impl Plan {
                 variables: Vec::new(),
                 written: Vec::new(),
                 constants: Vec::new(),
-                inputs: vec![Spec::known(&[], DType::F32); ir.inputs],
+                inputs: ir.inputs.clone(),
                 outputs: Vec::new(),
                 results: Vec::new(),
                 arena_bytes: 0,
@@ -101,7 +101,6 @@ impl Plan {
             let port = |output: usize| Port { node: i as u32, output: output as u32 };
             match &node.kind {
                 NodeKind::Input(k) => {
-                    b.plan.inputs[*k] = node.specs[0].clone();
                     let place = b.at(Root::Input(*k), &node.specs[0])?;
                     b.places.insert(port(0), place);
                 }
