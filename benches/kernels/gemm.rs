@@ -21,7 +21,11 @@ fn main() {
         (1, 64, 784, false, false),
     ];
     let all = par::threads();
-    println!("peak {:.1} GFLOP/s on 1 thread, {:.1} on {all}: multiply-adds in registers", peak(1), peak(all));
+    println!(
+        "peak {:.1} GFLOP/s on 1 thread, {:.1} on {all}: multiply-adds in registers",
+        peak(1),
+        peak(all)
+    );
     println!(
         "{:>6} {:>6} {:>6}  A  B   {:>9} {:>9} GFLOP/s on 1 and {} threads",
         "m",
