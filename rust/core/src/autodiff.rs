@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::op::{Engine, Grad, Vjp};
 use crate::ops;
 use crate::trace::{Function, Record, Value};
@@ -21,7 +21,8 @@ pub fn backward(
     let mut active: HashSet<u64> = sources.iter().map(Value::key).collect();
     let mut live = vec![false; records.len()];
     for (i, record) in records.iter().enumerate() {
-        if record.op.grad() == Grad::Rule && record.inputs.iter().any(|v| active.contains(&v.key())) {
+        let ends = matches!(record.op.grad(), Grad::None(_));
+        if !ends && record.inputs.iter().any(|v| active.contains(&v.key())) {
             live[i] = true;
             active.extend(record.outputs.iter().filter(|v| v.dtype().is_float()).map(Value::key));
         }
@@ -53,6 +54,15 @@ pub fn backward(
             record.inputs.iter().map(|v| v.dtype().is_float() && active.contains(&v.key())).collect();
         if !needs.contains(&true) {
             continue;
+        }
+        if let Grad::Missing(why) = record.op.grad() {
+            return Err(Error::new(
+                Kind::Unsupported,
+                record.op.name(),
+                "to be used where no gradient is needed",
+                format!("a gradient, but {why}"),
+            )
+            .hint("wrap its result in stop_gradient if it is to count as a constant"));
         }
         let cx = Vjp { x: &record.inputs, y: &record.outputs, dy: &dy, needs: &needs, engine: &Walk };
         let dx = record.op.vjp(&cx)?;

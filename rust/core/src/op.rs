@@ -87,8 +87,10 @@ pub trait Op: Debug + Send + Sync + Any {
 pub enum Grad {
     /// It has a gradient rule.
     Rule,
-    /// It has none, for this reason.
+    /// Its derivative is zero or means nothing, for this reason: gradients end here.
     None(&'static str),
+    /// It has a derivative that is not offered, for this reason: a gradient that reaches it is an error.
+    Missing(&'static str),
 }
 
 /// An op that a chain of elementwise work can absorb.

@@ -569,6 +569,32 @@ pub(crate) fn digamma(x: f64) -> f64 {
     y + x.ln() - 0.5 / x - tail
 }
 
+/// The second derivative of ln gamma.
+pub(crate) fn trigamma(x: f64) -> f64 {
+    use std::f64::consts::PI;
+    if x.is_nan() || x == f64::NEG_INFINITY {
+        return f64::NAN;
+    }
+    if x <= 0.0 {
+        // Reflection: psi'(x) = (pi / sin(pi x))^2 - psi'(1 - x); infinite at the poles.
+        let s = (PI * (x - x.floor())).sin();
+        return PI * PI / (s * s) - trigamma(1.0 - x);
+    }
+    let (mut x, mut y) = (x, 0.0);
+    while x < 10.0 {
+        y += 1.0 / (x * x);
+        x += 1.0;
+    }
+    let z = 1.0 / (x * x);
+    // The asymptotic series with Bernoulli numbers B2k.
+    let tail = z
+        * (1.0 / 6.0
+            - z * (1.0 / 30.0
+                - z * (1.0 / 42.0
+                    - z * (1.0 / 30.0 - z * (5.0 / 66.0 - z * (691.0 / 2730.0 - z * 7.0 / 6.0))))));
+    y + (1.0 + tail) / x + 0.5 * z
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -713,6 +739,10 @@ mod tests {
         assert!((digamma(1.0) + gamma).abs() < 1e-15);
         assert!((digamma(0.5) + gamma + 2.0 * std::f64::consts::LN_2).abs() < 1e-14);
         assert!((digamma(-0.5) - digamma(0.5) - 2.0).abs() < 1e-14);
+        let sixth = std::f64::consts::PI.powi(2) / 6.0;
+        assert!((trigamma(1.0) - sixth).abs() < 1e-14);
+        assert!((trigamma(0.5) - 3.0 * sixth).abs() < 1e-14);
+        assert!((trigamma(-0.5) - trigamma(0.5) - 4.0).abs() < 1e-13);
         assert_eq!(modulo(-7.0f32, 3.0), 2.0);
         assert_eq!(modulo(7.0f32, -3.0), -2.0);
         assert_eq!(floor_div(-7.0f32, 3.0), -3.0);

@@ -77,6 +77,7 @@ vocabulary! {
         ErfInv "erfinv" "the inverse of erf",
         Lgamma "lgamma" "ln |gamma(x)|",
         Digamma "digamma" "the derivative of ln gamma",
+        Trigamma "trigamma" "the second derivative of ln gamma",
         Sigmoid "sigmoid" "1 / (1 + e^-x)",
         Softplus "softplus" "ln(1 + e^x)",
         Relu "relu" "max(x, 0)",
@@ -204,6 +205,7 @@ unary_functions! { run_unary;
     ErfInv |x| x.map(|v| through(v, lanes::erf_inv));
     Lgamma |x| x.map(|v| through(v, libm::lgamma));
     Digamma |x| x.map(|v| through(v, lanes::digamma));
+    Trigamma |x| x.map(|v| through(v, lanes::trigamma));
     Sigmoid |x| lanes::sigmoid(x);
     Softplus |x| lanes::softplus(x);
     Relu |x| x.max_nan(V::splat(V::T::ZERO));

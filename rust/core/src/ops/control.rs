@@ -462,7 +462,7 @@ impl Op for WhileLoop {
     }
 
     fn grad(&self) -> Grad {
-        Grad::None(
+        Grad::Missing(
             "the number of steps is not known beforehand, so nothing can be stored for the way back; use scan",
         )
     }

@@ -95,6 +95,7 @@ unary_functions!(
     relu = Relu,
     floor = Floor,
     digamma = Digamma,
+    trigamma = Trigamma,
     logical_not = Not,
 );
 
@@ -192,7 +193,7 @@ impl Op for UnaryOp {
             Sign | Floor | Ceil | Round | Trunc => FLAT,
             IsNan | IsInf | IsFinite | Not => TRUTH,
             BitNot => BITS,
-            Digamma => Grad::None("the trigamma function is not offered"),
+            Trigamma => Grad::Missing("the polygamma functions after trigamma are not offered"),
             _ => Grad::Rule,
         }
     }
@@ -234,10 +235,11 @@ impl Op for UnaryOp {
             }
             ErfInv => multiply(dy, &scale(&exp(&square(y)?)?, PI.sqrt() / 2.0)?)?,
             Lgamma => multiply(dy, &digamma(x)?)?,
+            Digamma => multiply(dy, &trigamma(x)?)?,
             Sigmoid => sigmoid_grad(dy, y)?,
             Softplus => multiply(dy, &sigmoid(x)?)?,
             Relu => relu_grad(dy, y)?,
-            Sign | Floor | Ceil | Round | Trunc | IsNan | IsInf | IsFinite | Not | BitNot | Digamma => {
+            Sign | Floor | Ceil | Round | Trunc | IsNan | IsInf | IsFinite | Not | BitNot | Trigamma => {
                 return Ok(vec![None]);
             }
         };
@@ -497,7 +499,7 @@ impl Op for StopGradient {
 fn domain(op: Unary) -> (f64, f64) {
     use Unary::*;
     match op {
-        Sqrt | Rsqrt | Log | Log2 | Log10 | Reciprocal | Lgamma | Digamma => (0.3, 3.0),
+        Sqrt | Rsqrt | Log | Log2 | Log10 | Reciprocal | Lgamma | Digamma | Trigamma => (0.3, 3.0),
         Log1p | Asin | Acos | Atanh | ErfInv => (-0.8, 0.8),
         Acosh => (1.2, 3.0),
         Tan => (-1.2, 1.2),
@@ -519,7 +521,7 @@ pub fn ops() -> Vec<OpDef> {
     }
     let _ = unary_samples;
     list!(Unary, UnaryOp, unary_samples, Neg Abs Sign Square Sqrt Rsqrt Reciprocal Exp Exp2 Expm1 Log Log2 Log10 Log1p Sin
-        Cos Tan Asin Acos Atan Sinh Cosh Tanh Asinh Acosh Atanh Erf Erfc ErfInv Lgamma Digamma Sigmoid Softplus Relu Floor
+        Cos Tan Asin Acos Atan Sinh Cosh Tanh Asinh Acosh Atanh Erf Erfc ErfInv Lgamma Digamma Trigamma Sigmoid Softplus Relu Floor
         Ceil Round Trunc IsNan IsInf IsFinite Not BitNot);
     list!(Binary, BinaryOp, binary_samples, Add Sub Mul Div FloorDiv Mod Pow Atan2 Min Max Eq Ne Lt Le Gt Ge And Or Xor
         BitAnd BitOr BitXor Shl Shr Hypot LogAddExp Nextafter ReluGrad TanhGrad SigmoidGrad SquaredDifference);

@@ -267,10 +267,10 @@ impl Op for Linalg {
     fn grad(&self) -> Grad {
         match self {
             LuFactor => {
-                Grad::None("pivoting is not differentiated; det, inv and solve have rules of their own")
+                Grad::Missing("pivoting is not differentiated; det, inv and solve have rules of their own")
             }
             Qr { complete: true } => {
-                Grad::None("only the factors of mode='reduced' are determined by the matrix")
+                Grad::Missing("only the factors of mode='reduced' are determined by the matrix")
             }
             _ => Grad::Rule,
         }

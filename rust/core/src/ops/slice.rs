@@ -326,9 +326,6 @@ impl Op for Pad {
             wide.shape[i] = before + n + after;
             wide.offset -= before * wide.strides[i] as usize;
             let mut mirror = |to: usize, from: usize, len: usize| {
-                if len == 0 {
-                    return;
-                }
                 let (to, from) = (wide.slice(i, to, len, 1), wide.slice(i, from, len, -1));
                 let mut part = vec![0u8; from.len() * size];
                 rkeras_kernels::copy::to_contiguous(
@@ -348,8 +345,12 @@ impl Op for Pad {
                     to.offset,
                 );
             };
-            mirror(0, 2 * before - 1 + off, before);
-            mirror(before + n, before + n - 1 - off, after);
+            if before > 0 {
+                mirror(0, 2 * before - 1 + off, before);
+            }
+            if after > 0 {
+                mirror(before + n, before + n - 1 - off, after);
+            }
             filled = wide;
         }
     }
