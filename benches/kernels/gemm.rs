@@ -7,6 +7,9 @@ use rkeras_kernels::par;
 
 fn main() {
     let seconds: f64 = if std::env::args().any(|a| a == "--quick") { 0.02 } else { 0.3 };
+    // `--only 256,1024` keeps the shapes whose first size is named.
+    let only = std::env::args().skip_while(|a| a != "--only").nth(1);
+    let keep = |m: usize| only.as_ref().is_none_or(|o| o.split(',').any(|n| n.parse() == Ok(m)));
     let shapes = [
         (256, 256, 256, false, false),
         (1024, 1024, 1024, false, false),
@@ -35,7 +38,7 @@ fn main() {
         "",
         par::threads()
     );
-    for (m, n, k, ta, tb) in shapes {
+    for (m, n, k, ta, tb) in shapes.into_iter().filter(|s| keep(s.0)) {
         let (a, b) = (vec![0.5f32; m * k], vec![0.25f32; k * n]);
         let mut c = vec![0f32; m * n];
         let mat_a = if ta { Mat::rows(&a, m).t() } else { Mat::rows(&a, k) };

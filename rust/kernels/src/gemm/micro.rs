@@ -1,7 +1,7 @@
 //! The micro-kernel: a tile of C in registers, written once over the lane trait.
 
 use super::Scalar;
-use crate::isa::{Isa, Lanes, Real};
+use crate::isa::{Isa, Lanes, Real, prefetch};
 
 /// Where a tile goes and what is done to it on the way.
 pub(crate) struct Out<T> {
@@ -32,6 +32,26 @@ pub(crate) fn tile_rows<T: Real, S: Isa>() -> usize {
 /// The elements exist; each row of b holds `NV` whole vectors.
 #[inline(always)]
 pub(crate) unsafe fn accumulate<V: Lanes, const MR: usize, const NV: usize>(
+    acc: &mut [[V; NV]; MR],
+    k: usize,
+    a: *const V::T,
+    a_rs: usize,
+    a_cs: usize,
+    b: *const V::T,
+    b_rs: usize,
+) {
+    // SAFETY: passed on. With constant strides every address is an offset the loop need not compute.
+    unsafe {
+        if a_rs == 1 && a_cs == MR && b_rs == NV * V::N {
+            steps(acc, k, a, 1, MR, b, NV * V::N);
+        } else {
+            steps(acc, k, a, a_rs, a_cs, b, b_rs);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn steps<V: Lanes, const MR: usize, const NV: usize>(
     acc: &mut [[V; NV]; MR],
     k: usize,
     a: *const V::T,
@@ -119,6 +139,10 @@ unsafe fn block<V: Lanes, const MR: usize, const NV: usize>(
     out: &Out<V::T>,
 ) {
     let mut acc = [[V::splat(V::T::ZERO); NV]; MR];
+    // Rows of C lie far apart: without this every tile would end with a row of cache misses.
+    for i in 0..MR {
+        prefetch(out.c.wrapping_add(i * out.ldc));
+    }
     // SAFETY: passed on.
     unsafe {
         accumulate::<V, MR, NV>(&mut acc, k, a, a_rs, a_cs, b, b_rs);
@@ -167,7 +191,9 @@ pub(crate) unsafe fn tile<T: Scalar, S: Isa>(
             rows!(8);
         }
         rows!(6);
+        rows!(5);
         rows!(4);
+        rows!(3);
         rows!(2);
         rows!(1);
     }

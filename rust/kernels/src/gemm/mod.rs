@@ -90,6 +90,8 @@ pub(crate) struct Product<'a, T> {
     pub a: *const T,
     pub a_rs: usize,
     pub a_cs: usize,
+    /// All of A in tiles, if it was packed beforehand.
+    pub a_tiles: Option<pack::Tiles<T>>,
     pub b: Source<T>,
     pub c: *mut T,
     pub ldc: usize,
@@ -143,6 +145,7 @@ pub fn gemm_at<T: Scalar>(
         a: a.data.as_ptr(),
         a_rs: a.rs,
         a_cs: a.cs,
+        a_tiles: None,
         b,
         c: c.as_mut_ptr(),
         ldc,
@@ -175,6 +178,7 @@ pub fn gemm_packed<T: Scalar>(
         a: a.data.as_ptr(),
         a_rs: a.rs,
         a_cs: a.cs,
+        a_tiles: None,
         b: source,
         c: c.as_mut_ptr(),
         ldc,
@@ -217,6 +221,7 @@ pub fn gemm_batched<T: Scalar>(
         a: a.data.as_ptr(),
         a_rs: a.rs,
         a_cs: a.cs,
+        a_tiles: None,
         b: source,
         c: c.as_mut_ptr(),
         ldc,
@@ -250,6 +255,9 @@ unsafe fn run<T: Scalar>(l: Level, p: &Product<'_, T>, offsets: &[[usize; 3]]) {
     let plan = plan::Plan::new::<T>(l, p, offsets.len());
     let splits = plan.k_chunks;
     if splits == 1 {
+        // SAFETY: passed on. Without memory for copies the tasks read A and B where they lie.
+        let shared = unsafe { share(l, p, &plan) }.unwrap_or_default();
+        let p = shared.apply(*p);
         par::run(plan.tasks() * offsets.len(), |i| {
             let [oa, ob, oc] = offsets[i / plan.tasks()];
             // SAFETY: tasks are disjoint tiles of disjoint results.
@@ -309,6 +317,89 @@ unsafe fn run<T: Scalar>(l: Level, p: &Product<'_, T>, offsets: &[[usize; 3]]) {
             }
         }
     }
+}
+
+/// What was packed once for all tasks of a product.
+struct SharedPanels<T> {
+    a: Option<(Buffer, pack::Tiles<T>)>,
+    b: Option<(Buffer, usize)>,
+}
+
+impl<T> Default for SharedPanels<T> {
+    fn default() -> Self {
+        SharedPanels { a: None, b: None }
+    }
+}
+
+impl<T: Scalar> SharedPanels<T> {
+    /// The product, reading from here.
+    fn apply<'a>(&self, p: Product<'a, T>) -> Product<'a, T> {
+        let b = match &self.b {
+            Some((buffer, nr)) => Source::Packed { ptr: buffer.bytes().as_ptr().cast(), nr: *nr },
+            None => p.b,
+        };
+        Product { a_tiles: self.a.as_ref().map(|(_, tiles)| *tiles), b, ..p }
+    }
+}
+
+/// Packs A and B for all tasks of a product, as far as the plan says.
+///
+/// # Safety
+/// The elements of the product exist.
+unsafe fn share<T: Scalar>(
+    l: Level,
+    p: &Product<'_, T>,
+    plan: &plan::Plan,
+) -> Result<SharedPanels<T>, AllocError> {
+    /// Elements per piece of work.
+    const GRAIN: usize = 1 << 14;
+    if !plan.share_a && !plan.share_b {
+        return Ok(SharedPanels::default());
+    }
+    let (mr, nr, kc) = (plan::tile_rows(l), plan::tile_columns::<T>(l), plan.kc);
+    let (tiles, panels) = (p.m.div_ceil(mr), p.n.div_ceil(nr));
+    let grain = |width: usize| (GRAIN / (width * p.k)).max(1);
+    let (a_grain, b_grain) = (grain(mr), grain(nr));
+    let buffer = |wanted: bool, len: usize| Buffer::scratch(if wanted { len * size_of::<T>() } else { 0 });
+    let mut a_buffer = buffer(plan.share_a, pack::Tiles::<T>::len(p.m, p.k, mr, kc))?;
+    let mut b_buffer = buffer(plan.share_b, panels * nr * p.k)?;
+    let (a_at, b_at) =
+        (a_buffer.bytes_mut().as_mut_ptr() as usize, b_buffer.bytes_mut().as_mut_ptr() as usize);
+    let a_pieces = if plan.share_a { tiles.div_ceil(a_grain) } else { 0 };
+    let b_pieces = if plan.share_b { panels.div_ceil(b_grain) } else { 0 };
+    let product = *p;
+    par::run(a_pieces + b_pieces, |piece| {
+        // The whole product, not its pointers one by one, so that it may cross to another thread.
+        let p = &product;
+        if piece >= a_pieces {
+            let from = (piece - a_pieces) * b_grain * nr;
+            let to = (from + b_grain * nr).min(p.n);
+            if let Source::Strided { ptr, rs, cs } = p.b {
+                // SAFETY: the columns exist; their panels belong to this piece alone.
+                unsafe {
+                    let out = (b_at as *mut T).add(from * p.k);
+                    pack::b_columns(l, ptr.add(from * cs), rs, cs, to - from, p.k, out);
+                }
+            }
+            return;
+        }
+        for t in piece * a_grain..((piece + 1) * a_grain).min(tiles) {
+            let (i, rows) = (t * mr, mr.min(p.m - t * mr));
+            for (block, k0) in (0..p.k).step_by(kc).enumerate() {
+                // SAFETY: the tile exists; its place in the buffer belongs to it alone.
+                unsafe {
+                    let out = (a_at as *mut T).add((block * tiles + t) * mr * kc);
+                    let a = p.a.add(i * p.a_rs + k0 * p.a_cs);
+                    pack::a_tile(a, p.a_rs, p.a_cs, rows, kc.min(p.k - k0), mr, out);
+                }
+            }
+        }
+    });
+    let tiles = pack::Tiles { ptr: a_at as *const T, mr, kc, count: tiles };
+    Ok(SharedPanels {
+        a: plan.share_a.then_some((a_buffer, tiles)),
+        b: plan.share_b.then_some((b_buffer, nr)),
+    })
 }
 
 impl<'a, T: Scalar> Product<'a, T> {
@@ -386,9 +477,12 @@ unsafe fn tiles<T: Scalar, S: Isa>(
     let nr = 2 * <T::V<S> as Lanes>::N;
     let kc = plan.kc.min(p.k.max(1));
     let mr = micro::tile_rows::<T, S>();
-    let mut b_panel = Buffer::scratch(kc * nr * size_of::<T>())?;
-    let b_panel = b_panel.bytes_mut().as_mut_ptr().cast::<T>();
+    let own_b = plan.pack_b && matches!(p.b, Source::Strided { .. });
+    let b_columns = if own_b { (n1 - n0).next_multiple_of(nr) } else { nr };
+    let mut b_block = Buffer::scratch(kc * b_columns * size_of::<T>())?;
+    let b_block = b_block.bytes_mut().as_mut_ptr().cast::<T>();
     let a_tiles = (m1 - m0).div_ceil(mr);
+    let fixed = p.a_tiles.is_some() || plan.pack_a;
     let mut a_block = Buffer::scratch(if plan.pack_a { a_tiles * mr * kc * size_of::<T>() } else { 0 })?;
     let a_block = a_block.bytes_mut().as_mut_ptr().cast::<T>();
     let mut k0 = 0;
@@ -411,23 +505,31 @@ unsafe fn tiles<T: Scalar, S: Isa>(
                     );
                 }
             }
+            if let (Source::Strided { ptr, rs, cs }, true) = (p.b, own_b) {
+                let b = ptr.add(k0 * rs + n0 * cs);
+                pack::b_block::<T, S>(b, rs, cs, n1 - n0, k1 - k0, nr, b_block);
+            }
             let mut j = n0;
             while j < n1 {
                 let width = nr.min(n1 - j);
                 let (b, b_rs) = match p.b {
                     Source::Packed { ptr, nr } => (ptr.add(j / nr * nr * p.k + k0 * nr), nr),
-                    Source::Strided { ptr, rs, cs: 1 } if !plan.pack_b && width == nr => {
-                        (ptr.add(k0 * rs + j), rs)
-                    }
+                    Source::Strided { .. } if own_b => (b_block.add((j - n0) * (k1 - k0)).cast_const(), nr),
+                    Source::Strided { ptr, rs, cs: 1 } if width == nr => (ptr.add(k0 * rs + j), rs),
                     Source::Strided { ptr, rs, cs } => {
-                        pack::b_panel::<T, S>(ptr.add(k0 * rs + j * cs), rs, cs, width, k1 - k0, nr, b_panel);
-                        (b_panel.cast_const(), nr)
+                        pack::b_panel::<T, S>(ptr.add(k0 * rs + j * cs), rs, cs, width, k1 - k0, nr, b_block);
+                        (b_block.cast_const(), nr)
                     }
                 };
                 let mut i = m0;
                 while i < m1 {
-                    let rows = mr.min(m1 - i);
-                    let (a, a_rs, a_cs) = if plan.pack_a {
+                    // Where tiles need not start at multiples of `mr`, the last ones share the rows evenly: a tile of two
+                    // rows takes nearly as long as one of six.
+                    let left = m1 - i;
+                    let rows = if fixed { mr.min(left) } else { left.div_ceil(left.div_ceil(mr)) };
+                    let (a, a_rs, a_cs) = if let Some(tiles) = p.a_tiles {
+                        (tiles.at(i, k0), 1, mr)
+                    } else if plan.pack_a {
                         (a_block.add((i - m0) / mr * mr * kc).cast_const(), 1, mr)
                     } else {
                         (p.a.add(i * p.a_rs + k0 * p.a_cs), p.a_rs, p.a_cs)

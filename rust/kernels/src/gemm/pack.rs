@@ -91,6 +91,97 @@ pub(crate) unsafe fn a_tile<T: Copy>(
     }
 }
 
+/// `k` rows of `columns` columns of B as panels of `nr` columns, one after the other. Rows are read along their whole
+/// width where they are contiguous: pieces of a panel's width at large strides would each miss the cache.
+///
+/// # Safety
+/// The elements exist; `out` has room for `columns` rounded up to whole panels, times `k`.
+#[inline(always)]
+pub(crate) unsafe fn b_block<T: Scalar, S: Isa>(
+    b: *const T,
+    rs: usize,
+    cs: usize,
+    columns: usize,
+    k: usize,
+    nr: usize,
+    out: *mut T,
+) {
+    let n = <T::V<S> as Lanes>::N;
+    let whole = if cs == 1 { columns / nr } else { 0 };
+    // SAFETY: the caller's promise.
+    unsafe {
+        for p in 0..k {
+            for panel in 0..whole {
+                let mut j = 0;
+                while j < nr {
+                    <T::V<S>>::load(b.add(p * rs + panel * nr + j)).store(out.add((panel * k + p) * nr + j));
+                    j += n;
+                }
+            }
+        }
+        for j in (whole * nr..columns).step_by(nr) {
+            b_panel::<T, S>(b.add(j * cs), rs, cs, nr.min(columns - j), k, nr, out.add(j * k));
+        }
+    }
+}
+
+/// [`b_block`] at a given level.
+///
+/// # Safety
+/// As for [`b_block`].
+pub(crate) unsafe fn b_columns<T: Scalar>(
+    level: Level,
+    b: *const T,
+    rs: usize,
+    cs: usize,
+    columns: usize,
+    k: usize,
+    out: *mut T,
+) {
+    struct Pack<T> {
+        b: *const T,
+        rs: usize,
+        cs: usize,
+        columns: usize,
+        k: usize,
+        out: *mut T,
+    }
+    impl<T: Scalar> Kernel for Pack<T> {
+        type Out = ();
+        #[inline(always)]
+        fn run<S: Isa>(self) {
+            let nr = 2 * <T::V<S> as Lanes>::N;
+            // SAFETY: passed on.
+            unsafe { b_block::<T, S>(self.b, self.rs, self.cs, self.columns, self.k, nr, self.out) }
+        }
+    }
+    dispatch(level, Pack { b, rs, cs, columns, k, out })
+}
+
+/// A matrix A in tiles, shared by all tasks of one product: blocks of `kc` columns, in them tiles of `mr` rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tiles<T> {
+    pub ptr: *const T,
+    pub mr: usize,
+    pub kc: usize,
+    /// Tiles per block.
+    pub count: usize,
+}
+
+impl<T: Copy> Tiles<T> {
+    /// The tile whose first row is `row`, in the block that starts at column `k0`.
+    #[inline(always)]
+    pub(crate) fn at(&self, row: usize, k0: usize) -> *const T {
+        // Only multiples of `mr` and `kc` are asked for.
+        self.ptr.wrapping_add((k0 / self.kc * self.count + row / self.mr) * self.mr * self.kc)
+    }
+
+    /// Elements of the buffer for `m` rows and `k` columns.
+    pub(crate) fn len(m: usize, k: usize, mr: usize, kc: usize) -> usize {
+        k.div_ceil(kc) * m.div_ceil(mr) * mr * kc
+    }
+}
+
 /// A matrix B in panels, made once and used for many products.
 #[derive(Debug)]
 pub struct PackedB<T> {
@@ -112,30 +203,12 @@ impl<T: Scalar> PackedB<T> {
     /// [`PackedB::new`] for a given level.
     pub fn at(level: Level, k: usize, n: usize, b: Mat<'_, T>) -> Result<PackedB<T>, AllocError> {
         b.check("B", k, n);
-        struct Pack<'a, T> {
-            b: Mat<'a, T>,
-            k: usize,
-            n: usize,
-        }
-        impl<T: Scalar> Kernel for Pack<'_, T> {
-            type Out = Result<(Buffer, usize), AllocError>;
-            #[inline(always)]
-            fn run<S: Isa>(self) -> Self::Out {
-                let (b, k, n) = (self.b, self.k, self.n);
-                let nr = 2 * <T::V<S> as Lanes>::N;
-                let mut buffer = Buffer::scratch(n.div_ceil(nr) * nr * k * size_of::<T>())?;
-                let out = buffer.bytes_mut().as_mut_ptr().cast::<T>();
-                for j in (0..n).step_by(nr) {
-                    // SAFETY: b was checked; panel j / nr has room for k·nr.
-                    unsafe {
-                        let at = b.data.as_ptr().wrapping_add(j * b.cs);
-                        b_panel::<T, S>(at, b.rs, b.cs, nr.min(n - j), k, nr, out.add(j * k));
-                    }
-                }
-                Ok((buffer, nr))
-            }
-        }
-        let (buffer, nr) = dispatch(level, Pack { b, k, n })?;
+        let nr = super::plan::tile_columns::<T>(level);
+        let mut buffer = Buffer::scratch(n.next_multiple_of(nr) * k * size_of::<T>())?;
+        // SAFETY: b was checked; the buffer has room for whole panels.
+        unsafe {
+            b_columns(level, b.data.as_ptr(), b.rs, b.cs, n, k, buffer.bytes_mut().as_mut_ptr().cast())
+        };
         Ok(PackedB { buffer, k, n, nr, level, kind: std::marker::PhantomData })
     }
 

@@ -6,7 +6,7 @@ use crate::isa::Level;
 /// Rows of K per block: a panel of B (kc·nr values) stays in the first-level cache.
 const KC: usize = 256;
 /// Rows of C per task: a block of A (rows·kc values) stays in the second-level cache.
-const ROWS: usize = 288;
+const ROWS: usize = 144;
 /// Columns of C per task.
 const COLUMNS: usize = 256;
 /// Work below which a task is not cut further, in floating-point operations: about 4 µs.
@@ -16,10 +16,19 @@ const TASKS: usize = 32;
 /// Length of a piece of the sum where few tiles make it worth while to cut the sum.
 const K_CHUNK: usize = 1024;
 
+/// Panels of B that pay for packing all of A beforehand.
+const SHARED_PANELS: usize = 12;
+
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub kc: usize,
+    /// All of A is packed once, before the tasks, which share it.
+    pub share_a: bool,
+    /// Every task packs its block of A.
     pub pack_a: bool,
+    /// All of B is packed once, before the tasks; several of them use each panel.
+    pub share_b: bool,
+    /// Every task packs its block of B.
     pub pack_b: bool,
     /// One dot product per element instead of tiles.
     pub dot: bool,
@@ -30,11 +39,20 @@ pub(crate) struct Plan {
     n_tasks: usize,
 }
 
+/// Rows of a full tile, as [`super::micro::tile_rows`] has them.
+pub(crate) fn tile_rows(l: Level) -> usize {
+    if l == Level::Avx512 { 14 } else { 6 }
+}
+
+/// Columns of a full tile: two vectors.
+pub(crate) fn tile_columns<T>(l: Level) -> usize {
+    2 * if l == Level::Avx512 { 64 } else { 32 } / size_of::<T>()
+}
+
 impl Plan {
     pub(crate) fn new<T: Scalar>(l: Level, p: &Product<'_, T>, batch: usize) -> Plan {
         let (m, n, k) = (p.m, p.n, p.k);
-        let vector = if l == Level::Avx512 { 64 } else { 32 } / size_of::<T>();
-        let (mr, nr) = (if l == Level::Avx512 { 14 } else { 6 }, 2 * vector);
+        let (mr, nr) = (tile_rows(l), tile_columns::<T>(l));
         let flops = |rows: usize, columns: usize| 2 * rows * columns * k;
         let dot = match p.b {
             // A column of B that is contiguous, and too few rows of A to pay for a packed panel.
@@ -42,7 +60,7 @@ impl Plan {
             Source::Strided { .. } | Source::Packed { .. } => false,
         };
         let mut columns = COLUMNS.min(n.next_multiple_of(nr));
-        let mut rows = ROWS.min(m.next_multiple_of(mr));
+        let mut rows = (ROWS / mr * mr).min(m.next_multiple_of(mr));
         let count = |rows: usize, columns: usize| m.div_ceil(rows) * n.div_ceil(columns) * batch;
         // Cut columns first (each panel of B is then packed once), rows when no columns are left to cut.
         while count(rows, columns) < TASKS && flops(rows, columns) > TASK && columns > nr {
@@ -53,11 +71,14 @@ impl Plan {
         }
         let panels = columns / nr;
         let strided_rows = p.a_rs * size_of::<T>();
+        let share_a = !dot && batch == 1 && m >= 4 * mr && k >= 64 && n >= SHARED_PANELS * nr;
         let pack_a = !dot
+            && !share_a
             && m > 1
             && panels >= 2
             && (p.a_cs != 1 || (strided_rows.is_multiple_of(4096) && panels >= 8));
-        let pack_b = m > 2 * mr;
+        let pack_b = m > 2 * mr && matches!(p.b, Source::Strided { .. });
+        let share_b = !dot && batch == 1 && pack_b && m > rows;
         let tiles = count(rows, columns);
         let k_chunks = if tiles * 2 <= 4 && k >= 2 * K_CHUNK && !matches!(p.b, Source::Packed { .. }) {
             k.div_ceil(K_CHUNK).min(16)
@@ -66,7 +87,9 @@ impl Plan {
         };
         Plan {
             kc: KC,
+            share_a: share_a && k_chunks == 1,
             pack_a,
+            share_b: share_b && k_chunks == 1,
             pack_b,
             dot,
             k_chunks,
@@ -83,7 +106,16 @@ impl Plan {
 
     /// The same plan with all of C as one task.
     pub(crate) fn whole(&self) -> Plan {
-        Plan { rows: usize::MAX, columns: usize::MAX, m_tasks: 1, n_tasks: 1, k_chunks: 1, ..*self }
+        Plan {
+            rows: usize::MAX,
+            columns: usize::MAX,
+            m_tasks: 1,
+            n_tasks: 1,
+            k_chunks: 1,
+            share_a: false,
+            share_b: false,
+            ..*self
+        }
     }
 
     /// Rows and columns of a task. Tasks of one column block follow each other.
