@@ -24,17 +24,11 @@ def main():
     begin = time.perf_counter()
     keras, options = load_framework(framework)
 
-    from workloads import WORKLOADS, digits, start_weights
+    from workloads import WORKLOADS, load, start_weights
 
-    _, build, shape, batch, samples = WORKLOADS[workload]
+    _, build, _, batch, samples = WORKLOADS[workload]
     samples = max(batch * 4, int(samples * share) // batch * batch)
-    x, y = digits()
-    repeat = -(-samples // len(x))
-    if repeat > 1:
-        import numpy as np
-
-        x, y = np.concatenate([x] * repeat), np.concatenate([y] * repeat)
-    x, y = x[:samples].reshape(-1, *shape), y[:samples]
+    x, y = load(workload, samples)
     keras.utils.set_random_seed(1)
     model = build(keras)
     start_weights(model)

@@ -22,6 +22,42 @@ def digits():
     return (x[order].astype("float32") / 255.0), y[order].astype("int32")
 
 
+def photos():
+    """Real photos: a local CIFAR-10 where there is one, else digits enlarged and coloured (synthetic)."""
+    path = ROOT.parent / "shared" / "data" / "cifar10_11k.npz"
+    if path.is_file():
+        with np.load(path) as f:
+            return f["x_train"].astype("float32") / 255.0, f["y_train"].astype("int32")
+    x, y = digits()
+    x = np.pad(x, ((0, 0), (2, 2), (2, 2)))[..., None]
+    return np.concatenate([x, 1.0 - x, x * x], axis=-1), y
+
+
+def waves():
+    """Synthetic signals of 512 steps and 8 channels (no real data of that shape is at hand): ten pitches in noise."""
+    rng = np.random.default_rng(2)
+    y = rng.integers(0, 10, 4096).astype("int32")
+    t = np.arange(512)[:, None] * (1.0 + 0.1 * np.arange(8))
+    x = np.stack([np.sin(t * (0.05 + 0.03 * k) + rng.random() * 6) for k in y])
+    return (x + rng.standard_normal(x.shape)).astype("float32"), y
+
+
+DATA = {"vgg_bn": photos, "separable": photos, "conv1d": waves, "resnet18": photos}
+
+
+def load(workload, samples):
+    """As many samples of the data of a workload, repeated if there are fewer."""
+    _, _, shape, _, _ = WORKLOADS[workload]
+    x, y = DATA.get(workload, digits)()
+    if workload == "resnet18":  # enlarged: photos of that size are not at hand
+        x = x[: min(samples, 64)].repeat(7, axis=1).repeat(7, axis=2)
+        y = y[: len(x)]
+    repeat = -(-samples // len(x))
+    if repeat > 1:
+        x, y = np.concatenate([x] * repeat), np.concatenate([y] * repeat)
+    return x[:samples].reshape(-1, *shape), y[:samples]
+
+
 def mlp_small(keras):
     layers = keras.layers
     return keras.Sequential(
@@ -51,11 +87,78 @@ def convnet(keras):
     )
 
 
+def vgg_bn(keras):
+    layers = keras.layers
+    stack = [keras.Input((32, 32, 3))]
+    for filters in (64, 128, 256):
+        for _ in range(2):
+            stack.append(layers.Conv2D(filters, 3, padding="same", use_bias=False))
+            stack.append(layers.BatchNormalization())
+            stack.append(layers.ReLU())
+        stack.append(layers.MaxPooling2D(2))
+    return keras.Sequential([*stack, layers.Flatten(), layers.Dense(10, activation="softmax")])
+
+
+def separable(keras):
+    layers = keras.layers
+    stack = [
+        keras.Input((32, 32, 3)),
+        layers.Conv2D(32, 3, padding="same", use_bias=False),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+    ]
+    for filters, strides in ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1)):
+        stack += [
+            layers.DepthwiseConv2D(3, strides=strides, padding="same", use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Conv2D(filters, 1, use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+        ]
+    return keras.Sequential([*stack, layers.GlobalAveragePooling2D(), layers.Dense(10, activation="softmax")])
+
+
+def conv1d(keras):
+    layers = keras.layers
+    stack = [keras.Input((512, 8))]
+    for filters in (64, 64, 128):
+        stack.append(layers.Conv1D(filters, 5, padding="same", activation="relu"))
+        stack.append(layers.MaxPooling1D(2))
+    return keras.Sequential([*stack, layers.GlobalAveragePooling1D(), layers.Dense(10, activation="softmax")])
+
+
+def resnet18(keras):
+    """ResNet-18 of He et al., 2015; for prediction."""
+    layers = keras.layers
+
+    def conv(x, filters, size, strides):
+        x = layers.ZeroPadding2D(size // 2)(x) if size > 1 else x
+        x = layers.Conv2D(filters, size, strides=strides, use_bias=False)(x)
+        return layers.BatchNormalization(epsilon=1e-5)(x)
+
+    inputs = keras.Input((224, 224, 3))
+    x = layers.ReLU()(conv(inputs, 64, 7, 2))
+    x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
+    for filters in (64, 128, 256, 512):
+        for block in range(2):
+            strides = 2 if block == 0 and filters > 64 else 1
+            short = conv(x, filters, 1, strides) if strides > 1 else x
+            x = layers.ReLU()(conv(x, filters, 3, strides))
+            x = layers.ReLU()(layers.Add()([conv(x, filters, 3, 1), short]))
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
+
+
 # name: (what it is, model builder, shape of a sample, batch size, samples of one timed epoch)
 WORKLOADS = {
     "mlp_small": ("MLP 784-64-10, batch 32", mlp_small, (784,), 32, 32 * 1500),
     "mlp_large": ("MLP 784-2048x3-10, batch 256", mlp_large, (784,), 256, 256 * 40),
     "convnet": ("MNIST convnet, batch 128", convnet, (28, 28, 1), 128, 128 * 100),
+    "vgg_bn": ("VGG with batch norm on 32x32, batch 64", vgg_bn, (32, 32, 3), 64, 64 * 12),
+    "separable": ("Depthwise separable net on 32x32, batch 64", separable, (32, 32, 3), 64, 64 * 40),
+    "conv1d": ("Conv1D stack, length 512, batch 64", conv1d, (512, 8), 64, 64 * 40),
+    "resnet18": ("ResNet-18 on 224x224, batch 16", resnet18, (224, 224, 3), 16, 16 * 4),
 }
 
 

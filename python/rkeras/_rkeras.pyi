@@ -182,6 +182,10 @@ class Program:
     def stats(self) -> dict[str, float]:
         """instructions, arena_bytes, compile_ms, nodes_traced, runs."""
     def dump(self) -> str: ...
+    def profile(self, on: bool = ...) -> None:
+        """Takes the time of every instruction from now on, or no longer."""
+    def times(self) -> list[tuple[str, float]]:
+        """(instruction in words, seconds in all runs) since `profile()`."""
 
 class ProgramCache:
     """Programs by (kind, specs of the inputs, static arguments); bounded, least recently used go first."""

@@ -144,6 +144,14 @@ def test_programs_train_in_place_and_leave_old_values_alone():
     assert program.stats["runs"] == 20
     assert set(program.stats) == {"instructions", "arena_bytes", "compile_ms", "nodes_traced", "runs"}
     assert "matmul" in program.dump()
+    assert program.times() == []
+    program.profile()
+    program(x, y)
+    times = program.times()
+    assert [words for words, _ in times] == program.dump().splitlines()
+    assert all(seconds > 0 for _, seconds in times)
+    program.profile(False)
+    assert program.times() == []
     with pytest.raises(ValueError, match=r'program "train": expected .*\(8, 3\).* Received: .*\(7, 3\)'):
         program(x[:7], y[:7])
 

@@ -91,6 +91,17 @@ impl PyProgram {
         py.detach(|| guard(|| Ok(lock(&self.0).dump())))
     }
 
+    /// Takes the time of every instruction from now on, or no longer.
+    #[pyo3(signature = (on = true))]
+    fn profile(&self, py: Python<'_>, on: bool) {
+        py.detach(|| lock(&self.0).profile(on));
+    }
+
+    /// (instruction in words, seconds in all runs) since `profile()`.
+    fn times(&self, py: Python<'_>) -> PyResult<Vec<(String, f64)>> {
+        py.detach(|| guard(|| Ok(lock(&self.0).times())))
+    }
+
     fn __repr__(&self, py: Python<'_>) -> String {
         py.detach(|| {
             let program = lock(&self.0);

@@ -23,6 +23,8 @@ pub struct Program {
     plan: plan::Plan,
     arena: Storage,
     faults: Faults,
+    /// Nanoseconds spent in each instruction, while somebody asks for them.
+    times: Option<Vec<u64>>,
     /// What the compiler did.
     pub stats: Stats,
 }
@@ -62,7 +64,7 @@ impl Program {
             compile_ms: begin.elapsed().as_secs_f64() * 1e3,
             runs: 0,
         };
-        Ok(Program { name: name.to_string(), plan, arena, faults: Faults::default(), stats })
+        Ok(Program { name: name.to_string(), plan, arena, faults: Faults::default(), times: None, stats })
     }
 
     /// The name.
@@ -88,5 +90,16 @@ impl Program {
     /// The instructions in words, for people who look for time.
     pub fn dump(&self) -> String {
         self.plan.dump()
+    }
+
+    /// From now on the time of every instruction is taken, or no longer; what was taken before is forgotten.
+    pub fn profile(&mut self, on: bool) {
+        self.times = on.then(|| vec![0; self.plan.instructions.len()]);
+    }
+
+    /// The instructions in words, and the seconds spent in each since [`Program::profile`] was switched on.
+    pub fn times(&self) -> Vec<(String, f64)> {
+        let Some(times) = &self.times else { return Vec::new() };
+        times.iter().enumerate().map(|(i, &t)| (self.plan.words(i), t as f64 * 1e-9)).collect()
     }
 }

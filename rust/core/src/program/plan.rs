@@ -121,24 +121,20 @@ impl Plan {
     }
 
     pub(crate) fn dump(&self) -> String {
-        let mut out = String::new();
-        for (i, x) in self.instructions.iter().enumerate() {
-            let name = x.op.as_ref().map_or("copy", |op| op.name());
-            let _ = write!(out, "{i:4} {name}");
-            for (p, reuse) in x.inputs.iter().zip(&x.reuse) {
-                let _ = write!(
-                    out,
-                    " {}{:?}{:?}",
-                    if reuse.is_some() { "*" } else { "" },
-                    p.root,
-                    p.layout.shape.as_slice()
-                );
-            }
-            let _ = write!(out, " ->");
-            for p in &x.outputs {
-                let _ = write!(out, " {:?}{:?} {}", p.root, p.layout.shape.as_slice(), p.dtype);
-            }
-            out.push('\n');
+        (0..self.instructions.len()).map(|i| self.words(i) + "\n").collect()
+    }
+
+    /// Instruction `i` in words.
+    pub(crate) fn words(&self, i: usize) -> String {
+        let x = &self.instructions[i];
+        let mut out = format!("{i:4} {}", x.op.as_ref().map_or("copy", |op| op.name()));
+        for (p, reuse) in x.inputs.iter().zip(&x.reuse) {
+            let mark = if reuse.is_some() { "*" } else { "" };
+            let _ = write!(out, " {mark}{:?}{:?}", p.root, p.layout.shape.as_slice());
+        }
+        let _ = write!(out, " ->");
+        for p in &x.outputs {
+            let _ = write!(out, " {:?}{:?} {}", p.root, p.layout.shape.as_slice(), p.dtype);
         }
         out
     }

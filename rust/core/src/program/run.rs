@@ -1,5 +1,7 @@
 //! Running a program: lock the variables, walk the instructions, hand out the results.
 
+use std::time::Instant;
+
 use rkeras_kernels::buffer::Workspace;
 use rkeras_kernels::par;
 use smallvec::SmallVec;
@@ -63,7 +65,8 @@ impl Program {
             for x in &inputs {
                 w.add(x.view().raw());
             }
-            for x in &plan.instructions {
+            for (i, x) in plan.instructions.iter().enumerate() {
+                let begin = self.times.is_some().then(Instant::now);
                 w.with(&x.access, |reads, writes| {
                     let mut reads = reads.iter();
                     let mut views: SmallVec<[View<'_>; 8]> = SmallVec::new();
@@ -83,6 +86,9 @@ impl Program {
                         None => views[0].copy_to(writes[0]),
                     }
                 });
+                if let (Some(begin), Some(times)) = (begin, &mut self.times) {
+                    times[i] += begin.elapsed().as_nanos() as u64;
+                }
             }
             for (p, out) in plan.results.iter().zip(results.iter_mut()) {
                 let region = plan.region(p);

@@ -1,0 +1,50 @@
+"""Where the time of a training step goes: milliseconds per instruction of the compiled program.
+
+python benches/steps/profile.py convnet
+python benches/steps/profile.py convnet --steps 50 --top 30
+"""
+
+import argparse
+
+from workloads import WORKLOADS, load, start_weights
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("workload", choices=WORKLOADS)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--top", type=int, default=40)
+    args = parser.parse_args()
+    import rkeras as keras
+
+    build, shape, batch = WORKLOADS[args.workload][1:4]
+    x, y = load(args.workload, batch)
+    model = build(keras)
+    start_weights(model)
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.train_on_batch(x, y)
+    [compiled] = model._steps_or_new().compiled.values()
+    program = compiled.program
+    for _ in range(3):
+        program(x, y)
+    program.profile()
+    for _ in range(args.steps):
+        program(x, y)
+    times = [(seconds / args.steps * 1e3, words) for words, seconds in program.times()]
+    total = sum(t for t, _ in times)
+    print(f"{total:.2f} ms per step of {batch}, {batch / total * 1e3:,.0f} samples/s")
+    by_op = {}
+    for t, words in times:
+        name = words.split()[1]
+        by_op[name] = by_op.get(name, 0) + t
+    for name, t in sorted(by_op.items(), key=lambda item: -item[1]):
+        print(f"{t:9.3f} {t / total:6.1%}  {name}")
+    print()
+    for t, words in sorted(times, reverse=True)[: args.top]:
+        print(f"{t:9.3f}  {words}")
+
+
+if __name__ == "__main__":
+    main()
