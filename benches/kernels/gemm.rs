@@ -68,7 +68,7 @@ fn peak(threads: usize) -> f64 {
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         use std::arch::x86_64::*;
         #[target_feature(enable = "avx2,fma")]
-        fn many(rounds: usize, x: f32) -> f32 {
+        fn many_256(rounds: usize, x: f32) -> f32 {
             let (a, b) = (_mm256_set1_ps(x), _mm256_set1_ps(1.0 - x));
             let mut acc = [_mm256_set1_ps(x); 12];
             for _ in 0..rounds {
@@ -78,6 +78,18 @@ fn peak(threads: usize) -> f64 {
             }
             acc.iter().map(|&v| _mm256_cvtss_f32(v)).sum()
         }
+        #[target_feature(enable = "avx512f")]
+        fn many_512(rounds: usize, x: f32) -> f32 {
+            let (a, b) = (_mm512_set1_ps(x), _mm512_set1_ps(1.0 - x));
+            let mut acc = [_mm512_set1_ps(x); 12];
+            for _ in 0..rounds {
+                for v in &mut acc {
+                    *v = _mm512_fmadd_ps(*v, a, b);
+                }
+            }
+            acc.iter().map(|&v| _mm512_cvtss_f32(v)).sum()
+        }
+        let wide = is_x86_feature_detected!("avx512f");
         let rounds = 100_000;
         par::set_threads(threads);
         let _session = par::Session::new();
@@ -85,12 +97,14 @@ fn peak(threads: usize) -> f64 {
         for _ in 0..300 {
             let t = Instant::now();
             par::run(threads, |_| {
+                let x = std::hint::black_box(0.5);
                 // SAFETY: the features were found above.
-                std::hint::black_box(unsafe { many(rounds, std::hint::black_box(0.5)) });
+                std::hint::black_box(unsafe { if wide { many_512(rounds, x) } else { many_256(rounds, x) } });
             });
             best = best.min(t.elapsed().as_secs_f64());
         }
-        return (threads * rounds * 12 * 16) as f64 / best / 1e9;
+        let lanes = if wide { 16 } else { 8 };
+        return (threads * rounds * 12 * 2 * lanes) as f64 / best / 1e9;
     }
     f64::NAN
 }

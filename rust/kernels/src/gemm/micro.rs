@@ -61,6 +61,18 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize>(
     b_rs: usize,
 ) {
     let (mut a, mut b) = (a, b);
+    // Copies that only this loop touches: the caller's array, which it later walks row by row, would be written back to
+    // memory after every multiply-add.
+    let mut sum = [[V::splat(V::T::ZERO); NV]; MR];
+    let mut i = 0;
+    while i < MR {
+        let mut j = 0;
+        while j < NV {
+            sum[i][j] = acc[i][j];
+            j += 1;
+        }
+        i += 1;
+    }
     for _ in 0..k {
         // SAFETY: the caller's promise.
         unsafe {
@@ -72,12 +84,21 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize>(
             for i in 0..MR {
                 let x = V::splat(*a.add(i * a_rs));
                 for j in 0..NV {
-                    acc[i][j] = x.fma(row[j], acc[i][j]);
+                    sum[i][j] = x.fma(row[j], sum[i][j]);
                 }
             }
             a = a.add(a_cs);
             b = b.add(b_rs);
         }
+    }
+    let mut i = 0;
+    while i < MR {
+        let mut j = 0;
+        while j < NV {
+            acc[i][j] = sum[i][j];
+            j += 1;
+        }
+        i += 1;
     }
 }
 
