@@ -2,6 +2,7 @@
 
 mod convert;
 mod error;
+mod listing;
 mod operators;
 mod primitive;
 mod program;

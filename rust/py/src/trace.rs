@@ -8,6 +8,7 @@ use rkeras_core::trace::{self, Function, Graph, Mode, Tape, Value};
 
 use crate::convert;
 use crate::error::guard;
+use crate::listing;
 use crate::primitive::not_a_tensor;
 use crate::program::PyProgram;
 use crate::tensor::{PyTensor, shape_tuple};
@@ -168,6 +169,23 @@ impl PyFunction {
         self.0.output_specs().iter().map(|s| Ok((shape_tuple(py, &s.shape)?, s.dtype.name()))).collect()
     }
 
+    /// How many arguments callers pass; the captured values follow them.
+    #[getter]
+    fn arity(&self) -> usize {
+        self.0.arity()
+    }
+
+    /// Its nodes as plain data, see `Graph.nodes`.
+    fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, pyo3::types::PyList>> {
+        listing::nodes(py, self.0.graph())
+    }
+
+    /// The ports of its results.
+    #[getter]
+    fn outputs(&self) -> Vec<(u32, u32)> {
+        self.0.outputs().iter().map(|&p| listing::pair(p)).collect()
+    }
+
     fn __repr__(&self) -> String {
         format!("<rkeras.Function of {} arguments, {:?}>", self.0.arity(), self.0.graph())
     }
@@ -246,6 +264,24 @@ impl PyGraph {
     #[pyo3(signature = (outputs, name = "program"))]
     fn compile(&self, py: Python<'_>, outputs: &Bound<'_, PyAny>, name: &str) -> PyResult<PyProgram> {
         crate::program::compile(py, self, outputs, name)
+    }
+
+    /// What was recorded, one dict per node in the order of recording: "op" (or "input", "constant", "variable"),
+    /// "attrs", "inputs" as pairs (node, output), "outputs" as pairs (shape, dtype); beside them "position" of an
+    /// input, "value" of a constant, "variable" (its `uid`).
+    fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, pyo3::types::PyList>> {
+        listing::nodes(py, &self.0)
+    }
+
+    /// Where the graph computes each tensor, as pairs (node, output); tensors with values become constants.
+    fn ports(&self, tensors: &Bound<'_, PyAny>) -> PyResult<Vec<(u32, u32)>> {
+        let values = values("Graph.ports", tensors)?;
+        guard(|| values.iter().map(|v| self.0.import(v).map(listing::pair)).collect())
+    }
+
+    /// The variables that are assigned to: pairs (uid, port of the last value).
+    fn assigns(&self) -> Vec<(u64, (u32, u32))> {
+        self.0.lock().assigns.iter().map(|(v, p)| (v.id(), listing::pair(*p))).collect()
     }
 
     fn __repr__(&self) -> String {

@@ -107,6 +107,12 @@ impl PyVariable {
         self.variable.version()
     }
 
+    /// A number that no other variable has; nodes of graphs name variables by it.
+    #[getter]
+    fn uid(&self) -> u64 {
+        self.variable.id()
+    }
+
     /// The value in the current mode (a symbol while a graph is traced), cast to the autocast dtype.
     fn read(&self) -> PyResult<PyTensor> {
         Ok(PyTensor::new(self.value()?))
