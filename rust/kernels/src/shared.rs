@@ -35,6 +35,14 @@ impl<'a, T> Shared<'a, T> {
     }
 }
 
+impl<T> Shared<'_, T> {
+    /// Where `len` elements from `start` on begin, for chunks that interleave; panics outside the slice.
+    pub(crate) fn at(&self, start: usize, len: usize) -> *mut T {
+        assert!(start <= self.len && len <= self.len - start);
+        self.ptr.wrapping_add(start)
+    }
+}
+
 /// Runs `work(start, end)` over `0..n` in chunks of `grain`.
 pub(crate) fn ranges(n: usize, grain: usize, work: impl Fn(usize, usize) + Sync) {
     let grain = grain.max(1);

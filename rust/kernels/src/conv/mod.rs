@@ -7,13 +7,19 @@
 //! multiplies the same strips, transposed, with the gradients of the outputs, over pieces whose number is a function of
 //! the shape.
 
+mod dense;
 mod depthwise;
+mod direct;
+mod geometry;
+mod outer;
 mod strips;
 #[cfg(test)]
 mod tests;
+mod tile;
 
 use crate::buffer::AllocError;
 use crate::gemm::Scalar;
+use crate::isa::level;
 use crate::map::Unary;
 
 /// The geometry; one- and two-dimensional convolutions lead with ones.
@@ -92,7 +98,7 @@ pub fn forward<T: Scalar>(
         depthwise::forward(s, x, w, y);
         return finish(s.c_out, bias, activation, y);
     }
-    strips::forward(s, x, w, bias, activation, y)
+    dense::forward(level(), s, x, w, bias, activation, y)
 }
 
 /// The gradient of the input.
@@ -106,7 +112,7 @@ pub fn input_grad<T: Scalar>(s: &ConvShape, dy: &[T], w: &[T], dx: &mut [T]) -> 
         depthwise::input_grad(s, dy, w, dx);
         return Ok(());
     }
-    strips::input_grad(s, dy, w, dx)
+    dense::input_grad(level(), s, dy, w, dx)
 }
 
 /// The gradient of the kernel.
@@ -119,7 +125,7 @@ pub fn kernel_grad<T: Scalar>(s: &ConvShape, x: &[T], dy: &[T], dw: &mut [T]) ->
     if s.is_depthwise() {
         return depthwise::kernel_grad(s, x, dy, dw);
     }
-    strips::kernel_grad(s, x, dy, dw)
+    dense::kernel_grad(level(), s, x, dy, dw)
 }
 
 /// Bias and activation for paths that have no epilogue of their own.

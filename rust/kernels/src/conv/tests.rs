@@ -59,6 +59,20 @@ fn check(s: ConvShape) {
     let mut out = vec![9.0; s.w_len()];
     kernel_grad(&s, &x, &dy, &mut out).unwrap();
     close(&out, &dw, "dw", &s);
+    for l in crate::isa::levels() {
+        if s.is_depthwise() {
+            continue;
+        }
+        let mut out = vec![9.0; s.y_len()];
+        dense::forward(l, &s, &x, &w, Some(&bias), Some(Unary::Relu), &mut out).unwrap();
+        close(&out, &with, l.name(), &s);
+        let mut out = vec![9.0; s.x_len()];
+        dense::input_grad(l, &s, &dy, &w, &mut out).unwrap();
+        close(&out, &dx, l.name(), &s);
+        let mut out = vec![9.0; s.w_len()];
+        dense::kernel_grad(l, &s, &x, &dy, &mut out).unwrap();
+        close(&out, &dw, l.name(), &s);
+    }
     // The same in float32, against float64.
     let single = |v: &[f64]| v.iter().map(|&v| v as f32).collect::<Vec<_>>();
     let mut out = vec![0f32; s.y_len()];
@@ -154,6 +168,33 @@ fn all_geometries() {
         k: [1, 3, 3],
         c_in: 8,
         c_out: 33,
+        ..base
+    });
+    check(ConvShape {
+        in_sp: [1, 18, 33],
+        out_sp: [1, 9, 17],
+        k: [1, 7, 7],
+        stride: [1, 2, 2],
+        pad_lo: [0, 3, 3],
+        c_out: 70,
+        ..base
+    });
+    check(ConvShape {
+        in_sp: [3, 9, 16],
+        out_sp: [3, 9, 16],
+        k: [3, 3, 3],
+        pad_lo: [1, 1, 1],
+        c_in: 9,
+        c_out: 18,
+        ..base
+    });
+    check(ConvShape {
+        in_sp: [1, 1, 40],
+        out_sp: [1, 1, 40],
+        k: [1, 1, 5],
+        pad_lo: [0, 0, 2],
+        c_in: 8,
+        c_out: 16,
         ..base
     });
 }

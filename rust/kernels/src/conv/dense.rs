@@ -1,0 +1,178 @@
+//! Dense and grouped convolution: which way each of the three passes goes.
+
+use super::ConvShape;
+use super::direct::{self, Panels};
+use super::geometry::{Axis, Geometry, Place};
+use super::{outer, strips};
+use crate::buffer::AllocError;
+use crate::gemm::{Epilogue, Mat, PackedB, Scalar, gemm_at};
+use crate::isa::Level;
+use crate::map::Unary;
+
+/// Rows of fewer output pixels make tiles too small.
+const NARROW: usize = 4;
+
+pub(super) fn forward<T: Scalar>(
+    l: Level,
+    s: &ConvShape,
+    x: &[T],
+    w: &[T],
+    bias: Option<&[T]>,
+    activation: Option<Unary>,
+    y: &mut [T],
+) -> Result<(), AllocError> {
+    let (ci, co) = (s.c_in / s.groups, s.c_out / s.groups);
+    // Of activations only relu happens on the way.
+    let late = activation.filter(|&f| f != Unary::Relu);
+    let ep = Epilogue { bias, residual: None, activation: activation.filter(|&f| f == Unary::Relu) };
+    if s.groups == 1 && Geometry::new(s, 0).is_plain() {
+        let g = Geometry::new(s, 0);
+        gemm_at(
+            l,
+            g.pixels(),
+            co,
+            g.c,
+            Mat::rows(x, g.c),
+            Mat::rows(w, co),
+            y,
+            co,
+            false,
+            Epilogue { activation, ..ep },
+        );
+        return Ok(());
+    }
+    let taps: Vec<usize> = (0..s.taps()).collect();
+    for group in 0..s.groups {
+        let g = Geometry::new(s, group);
+        let kernel =
+            Kernel { w, at: group * co, taps: &taps, steps: [ci * s.c_out, s.c_out, 1], c: ci, n: co };
+        let place = Place { start: [0; 3], step: [1; 3], size: s.out_sp, at: group * co, row: s.c_out };
+        let ep = Epilogue { bias: bias.map(|b| &b[group * co..][..co]), ..ep };
+        convolve(l, &g, x, &kernel, ep, y, &place)?;
+    }
+    if let Some(f) = late {
+        crate::map::unary_in_place(f, y);
+    }
+    Ok(())
+}
+
+/// dx = dy * turned kernel. With a stride, output pixels of dx fall into phases: those of a phase see a fixed subset of
+/// the taps, at steps of one in dy.
+pub(super) fn input_grad<T: Scalar>(
+    l: Level,
+    s: &ConvShape,
+    dy: &[T],
+    w: &[T],
+    dx: &mut [T],
+) -> Result<(), AllocError> {
+    let (ci, co) = (s.c_in / s.groups, s.c_out / s.groups);
+    if s.groups == 1 && Geometry::new(s, 0).is_plain() {
+        let ep = Epilogue::default();
+        gemm_at(l, dy.len() / co, ci, co, Mat::rows(dy, co), Mat::rows(w, co).t(), dx, ci, false, ep);
+        return Ok(());
+    }
+    let phases: usize = s.stride.iter().product();
+    // Pixels that no output saw.
+    if phases > 1 {
+        dx.fill(T::of(0.0));
+    }
+    for phase in 0..phases {
+        let ph = [phase / s.stride[2] / s.stride[1], phase / s.stride[2] % s.stride[1], phase % s.stride[2]];
+        // Along each axis: positions i of dx with (i + pad) % stride == phase, and the taps t with
+        // (t * dilation) % stride == phase; then o = (i + pad - t * dilation) / stride.
+        let mut axes = [None; 3];
+        let mut taps: [Vec<usize>; 3] = Default::default();
+        let mut start = [0usize; 3];
+        for d in 0..3 {
+            let (st, di, pad) = (s.stride[d], s.dilation[d], s.pad_lo[d]);
+            let first = (ph[d] + st - pad % st) % st;
+            let count = if first < s.in_sp[d] { (s.in_sp[d] - first).div_ceil(st) } else { 0 };
+            taps[d] = (0..s.k[d]).filter(|t| t * di % st == ph[d]).collect();
+            start[d] = first;
+            if count == 0 || taps[d].is_empty() {
+                continue;
+            }
+            // Position number q is i = first + q * stride; its output for tap t is q + base - t*dilation/stride.
+            let base = (first + pad) / st;
+            let steps: Vec<usize> = taps[d].iter().map(|t| t * di / st).collect();
+            let gap = steps.windows(2).map(|v| v[1] - v[0]).next().unwrap_or(1);
+            // Taps from the last to the first read o from the smallest on.
+            let last = steps[steps.len() - 1] as isize;
+            axes[d] = Some(Axis {
+                n_in: s.out_sp[d],
+                n_out: count,
+                k: steps.len(),
+                stride: 1,
+                dilation: gap,
+                pad: last - base as isize,
+            });
+        }
+        let [Some(ad), Some(ah), Some(aw)] = axes else { continue };
+        // The kernel turned around: taps from last to first, rows output channels, columns input channels.
+        let mut turned: Vec<usize> = Vec::with_capacity(s.taps());
+        for &td in taps[0].iter().rev() {
+            for &th in taps[1].iter().rev() {
+                turned.extend(taps[2].iter().rev().map(|tw| (td * s.k[1] + th) * s.k[2] + tw));
+            }
+        }
+        for group in 0..s.groups {
+            let g = Geometry { n: s.n, axes: [ad, ah, aw], c: co, x_at: group * co, x_row: s.c_out };
+            let steps = [ci * s.c_out, 1, s.c_out];
+            let kernel = Kernel { w, at: group * co, taps: &turned, steps, c: co, n: ci };
+            let place = Place { start, step: s.stride, size: s.in_sp, at: group * ci, row: s.c_in };
+            convolve(l, &g, dy, &kernel, Epilogue::default(), dx, &place)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn kernel_grad<T: Scalar>(
+    l: Level,
+    s: &ConvShape,
+    x: &[T],
+    dy: &[T],
+    dw: &mut [T],
+) -> Result<(), AllocError> {
+    let co = s.c_out / s.groups;
+    for group in 0..s.groups {
+        let g = Geometry::new(s, group);
+        outer::kernel_grad(l, &g, x, dy, [group * co, s.c_out, co], dw, [group * co, s.c_out])?;
+    }
+    Ok(())
+}
+
+/// Some taps of a kernel as a matrix: `w[at + tap * steps[0] + channel read * steps[1] + channel made * steps[2]]`.
+struct Kernel<'a, T> {
+    w: &'a [T],
+    at: usize,
+    taps: &'a [usize],
+    steps: [usize; 3],
+    /// Channels read and made.
+    c: usize,
+    n: usize,
+}
+
+fn convolve<T: Scalar>(
+    l: Level,
+    g: &Geometry,
+    x: &[T],
+    kernel: &Kernel<'_, T>,
+    ep: Epilogue<'_, T>,
+    y: &mut [T],
+    place: &Place,
+) -> Result<(), AllocError> {
+    let &Kernel { w, at, taps, steps, c, n } = kernel;
+    if g.axes[2].n_out < NARROW {
+        let mut matrix = vec![T::of(0.0); taps.len() * c * n];
+        for (i, row) in matrix.chunks_exact_mut(n.max(1)).enumerate() {
+            for (j, v) in row.iter_mut().enumerate() {
+                *v = w[at + taps[i / c] * steps[0] + i % c * steps[1] + j * steps[2]];
+            }
+        }
+        let packed = PackedB::at(l, g.k(), n, Mat::rows(&matrix, n))?;
+        return strips::convolve(g, x, &packed, ep, y, place);
+    }
+    let panels = Panels::new(l, w, at, taps, steps, c, n)?;
+    let least = ep.activation.map(|_| T::of(0.0));
+    direct::convolve(l, g, x, &panels, ep.bias, least, y, place)
+}
