@@ -7,6 +7,9 @@ from rkeras.layers.activation import LeakyReLU as LeakyReLU
 from rkeras.layers.activation import PReLU as PReLU
 from rkeras.layers.activation import ReLU as ReLU
 from rkeras.layers.activation import Softmax as Softmax
+from rkeras.layers.conv_lstm import ConvLSTM1D as ConvLSTM1D
+from rkeras.layers.conv_lstm import ConvLSTM2D as ConvLSTM2D
+from rkeras.layers.conv_lstm import ConvLSTM3D as ConvLSTM3D
 from rkeras.layers.convolution import Conv1D as Conv1D
 from rkeras.layers.convolution import Conv2D as Conv2D
 from rkeras.layers.convolution import Conv3D as Conv3D
@@ -17,10 +20,14 @@ from rkeras.layers.convolution_depthwise import SeparableConv2D as SeparableConv
 from rkeras.layers.dense import Dense as Dense
 from rkeras.layers.embedding import Embedding as Embedding
 from rkeras.layers.embedding import Masking as Masking
+from rkeras.layers.gru import GRU as GRU
+from rkeras.layers.gru import GRUCell as GRUCell
 from rkeras.layers.input_layer import Input as Input
 from rkeras.layers.input_layer import InputLayer as InputLayer
 from rkeras.layers.input_spec import InputSpec as InputSpec
 from rkeras.layers.layer import Layer as Layer
+from rkeras.layers.lstm import LSTM as LSTM
+from rkeras.layers.lstm import LSTMCell as LSTMCell
 from rkeras.layers.merging import Add as Add
 from rkeras.layers.merging import Average as Average
 from rkeras.layers.merging import Concatenate as Concatenate
@@ -87,6 +94,13 @@ from rkeras.layers.reshaping import UpSampling3D as UpSampling3D
 from rkeras.layers.reshaping import ZeroPadding1D as ZeroPadding1D
 from rkeras.layers.reshaping import ZeroPadding2D as ZeroPadding2D
 from rkeras.layers.reshaping import ZeroPadding3D as ZeroPadding3D
+from rkeras.layers.rnn import RNN as RNN
+from rkeras.layers.simple_rnn import SimpleRNN as SimpleRNN
+from rkeras.layers.simple_rnn import SimpleRNNCell as SimpleRNNCell
+from rkeras.layers.stacked_rnn_cells import StackedRNNCells as StackedRNNCells
+from rkeras.layers.wrappers import Bidirectional as Bidirectional
+from rkeras.layers.wrappers import TimeDistributed as TimeDistributed
+from rkeras.layers.wrappers import Wrapper as Wrapper
 
 Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
 SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2D

@@ -1,0 +1,113 @@
+"""The loop of recurrent layers: a step function over the second axis, with masks."""
+
+from rkeras import _rkeras
+from rkeras._core import tree
+from rkeras._core.tensor import cast, convert_to_tensor
+from rkeras.ops.control import scan
+from rkeras.ops.creation import zeros, zeros_like
+from rkeras.ops.logic import where
+from rkeras.ops.reduction import any as any_of
+from rkeras.ops.shaping import expand_dims, flip, stack, transpose
+
+
+def like(x, shape):
+    """A value that is known by shape alone, with the dtype of x: what stands for sizes that are unknown."""
+    return _rkeras.spec(shape, x.dtype)
+
+
+def swap_time(x):
+    """x with its first two axes (batch and time) exchanged."""
+    return transpose(x, (1, 0, *range(2, len(x.shape))))
+
+
+def step_mask(mask):
+    """A mask (batch, time, ...) as truth values (time, batch); a step counts where any of its features does."""
+    mask = cast(convert_to_tensor(mask), "bool")
+    if len(mask.shape) > 2:
+        mask = any_of(mask, axis=tuple(range(2, len(mask.shape))))
+    return swap_time(mask)
+
+
+def _keep(mask, new, old):
+    """new where the mask (batch,) is true, else old."""
+    for _ in range(len(new.shape) - 1):
+        mask = expand_dims(mask, -1)
+    return where(mask, new, cast(old, new.dtype))
+
+
+def _output_before(step, x, states):
+    """What a masked first step gives out: the first state (of the last cell) where it is like an output, or zeros."""
+    with _rkeras.SpecScope():  # tried on shapes alone
+        x, known = tree.map_structure(lambda t: like(t, t.shape), (x, states))
+        y, _ = step(x, known)
+    state = states[-1][0] if tree.is_nested(states[0]) else states[0]
+    if not tree.is_nested(state) and tuple(state.shape) == tuple(y.shape):
+        return cast(state, y.dtype)
+    return zeros(y.shape, y.dtype)
+
+
+def rnn(
+    step, inputs, states, mask=None, go_backwards=False, unroll=False, zero_output=False, keep_states=False
+):  # fmt: skip
+    """Calls `step(x, states) -> (y, states)` on every slice of the inputs along axis 1.
+
+    Where the mask is false, the states stay and y is that of the step before (or zero).
+
+    Args:
+        step: a function of a slice of the inputs and a list of states.
+        inputs: a tensor (batch, time, ...).
+        states: a list of tensors (batch, ...), nested.
+        mask: truth values (batch, time), or None.
+        go_backwards: whether to go from the last slice to the first; the outputs then are in that order.
+        unroll: whether to repeat the step in the trace, instead of looping.
+        zero_output: whether outputs of masked steps are zero.
+        keep_states: whether the loop shall store all states, which spares the way back a second pass.
+
+    Returns:
+        (y of the last step, the ys (batch, time, ...), the last states).
+    """
+    steps = inputs.shape[1]
+    if _rkeras.mode() == "spec" or steps is None:
+        y, states = step(like(inputs, (inputs.shape[0], *inputs.shape[2:])), states)
+        return y, like(y, (y.shape[0], steps, *y.shape[1:])), states
+    if steps == 0:
+        raise ValueError(f"RNN: expected at least one step. Received: inputs of shape {tuple(inputs.shape)}")
+    xs = swap_time(inputs)
+    mask = None if mask is None else step_mask(mask)
+    before = None if mask is None or zero_output else _output_before(step, xs[0], states)
+
+    def run(x, keep, old, before):
+        y, new = step(x, old)
+        if keep is None:
+            return y, new
+        y = _keep(keep, y, zeros_like(y) if zero_output else before)
+        return y, tree.map_structure(lambda n, o: _keep(keep, n, o), new, old)
+
+    if unroll:
+        return _unrolled(run, xs, mask, states, before, go_backwards)
+
+    # The carry is a flat list, as None has no place in it: the states, then the output before, if it is needed.
+    count = len(tree.flatten(states))
+
+    def body(carry, slices):
+        old = tree.pack_sequence_as(states, list(carry[:count]))
+        keep = None if mask is None else slices[1]
+        y, new = run(slices[0], keep, old, carry[-1] if before is not None else None)
+        new = tree.flatten(new)
+        return [*new, *([] if before is None else [y])], [y, *(new if keep_states else [])]
+
+    start = [*tree.flatten(states), *([] if before is None else [before])]
+    last, ys = scan(body, start, [xs] if mask is None else [xs, mask], reverse=go_backwards)
+    outputs = ys[0]
+    y = outputs[0] if go_backwards else outputs[-1]
+    outputs = swap_time(flip(outputs, 0) if go_backwards else outputs)
+    return y, outputs, tree.pack_sequence_as(states, list(last[:count]))
+
+
+def _unrolled(run, xs, mask, states, y, go_backwards):
+    ys = []
+    steps = range(xs.shape[0])
+    for i in reversed(steps) if go_backwards else steps:
+        y, states = run(xs[i], None if mask is None else mask[i], states, y)
+        ys.append(y)
+    return y, stack(ys, axis=1), states
