@@ -22,6 +22,8 @@ from rkeras.utils.arrays import normalize as normalize
 from rkeras.utils.arrays import pad_sequences as pad_sequences
 from rkeras.utils.arrays import to_categorical as to_categorical
 from rkeras.utils.download import get_file as get_file
+from rkeras.utils.model_visualization import model_to_dot as model_to_dot
+from rkeras.utils.model_visualization import plot_model as plot_model
 from rkeras.utils.progbar import Progbar as Progbar
 
 Sequence = PyDataset  # its name in Keras 2
