@@ -12,6 +12,7 @@ class Tensor:
     """A value: elements in memory, a symbol of the graph being traced, or a shape and dtype alone."""
 
     def __new__(cls, value: Any, dtype: str | None = ...) -> Tensor: ...
+    def _repr_html_(self) -> str: ...  # set by rkeras._core.tensor
     @property
     def shape(self) -> tuple[int | None, ...]: ...
     @property

@@ -2,8 +2,10 @@
 
 from rkeras import _rkeras
 from rkeras._core import settings
+from rkeras._core.notebook import tensor_html
 
 Tensor = _rkeras.Tensor
+Tensor._repr_html_ = tensor_html  # type: ignore[method-assign,assignment]
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 INTS = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")

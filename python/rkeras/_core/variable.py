@@ -2,6 +2,7 @@
 
 from rkeras import _rkeras
 from rkeras._core import naming, settings
+from rkeras._core.notebook import tensor_html
 from rkeras._core.tensor import convert_to_tensor, standardize_dtype
 
 
@@ -125,6 +126,9 @@ class Variable(_rkeras.Variable):
     def __repr__(self):
         value = f", value={self.tensor().numpy()}" if _rkeras.mode() == "eager" else ""
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}{value}>"
+
+    def _repr_html_(self):
+        return tensor_html(self)
 
     def __hash__(self):
         return id(self)

@@ -102,9 +102,11 @@ class Model(Trainer, Layer):
         """Prints a table of its layers, their output shapes and numbers of weights.
 
         Args:
-            line_length: the width of the table in characters.
+            line_length: the width of the table in characters; by default as wide as the terminal, up to 88 (108
+                with a column of connections).
             positions: where columns end, as parts of the width.
-            print_fn: what the text is passed to; `print` if None.
+            print_fn: what the text is passed to, as a whole. By default it is printed, with colours on a terminal,
+                and shown as HTML in a notebook.
             expand_nested: whether to list the layers of models in it.
             show_trainable: whether to show which layers are trained.
             layer_range: (first, last) name (or pattern) of the layers to list.
@@ -116,6 +118,12 @@ class Model(Trainer, Layer):
             expand_nested=expand_nested,
             show_trainable=show_trainable, layer_range=layer_range,
         )  # fmt: skip
+
+    def _repr_html_(self):
+        # Upward on purpose, like `summary`.
+        from rkeras.utils.summary import Summary, html_of
+
+        return html_of(Summary(self, expand_nested=False, show_trainable=False, layer_range=None))
 
     def count_params(self):
         """The number of elements of all weights."""
