@@ -126,7 +126,9 @@ def _plain(v):
 def _map(f, structure):
     """`f` of every array; lists of numbers are arrays, lists of arrays are structures."""
     if isinstance(structure, dict):
-        return {k: _map(f, v) for k, v in structure.items()}
+        # In the order in which `tree.flatten` goes through it, as positions are counted along.
+        done = {k: _map(f, structure[k]) for k in tree._keys(structure)}
+        return {k: done[k] for k in structure}
     if isinstance(structure, (list, tuple)) and any(
         is_array_like(v) or isinstance(v, dict) or v is None for v in structure
     ):
