@@ -74,10 +74,18 @@ def make_default_seed():
     """A new seed from Python's generator (which `set_random_seed` seeds)."""
     import random
 
-    return random.randint(1, int(1e9))
+    return _global.get("seeds", random).randint(1, int(1e9))
 
 
 _global = {}
+
+
+def seed_defaults(seed):
+    """Draws, layers and data sets that are not told a seed follow this one; the generators of Python and NumPy do not."""
+    import random
+
+    reset_global_generator(seed)
+    _global["seeds"] = random.Random(seed)
 
 
 def global_generator():
@@ -320,6 +328,7 @@ def set_random_seed(seed):
     random.seed(seed)
     np.random.seed(seed % 2**32)
     settings.values["seed"] = seed
+    _global.pop("seeds", None)
     reset_global_generator(seed)
 
 

@@ -4,6 +4,13 @@ from rkeras import _rkeras
 from rkeras._core import tree
 from rkeras._core.tensor import Tensor, convert_to_tensor
 
+_recording = []  # the tapes that remember ops now
+
+
+def is_recording():
+    """Does a tape remember what runs now?"""
+    return bool(_recording)
+
 
 class GradientTape:
     """Remembers the ops run inside its `with` block, to differentiate them afterwards.
@@ -28,10 +35,13 @@ class GradientTape:
 
     def __enter__(self):
         self._tape.start()
+        _recording.append(self._tape)
         return self
 
     def __exit__(self, *exception):
         self._tape.stop()
+        if self._tape in _recording:
+            _recording.remove(self._tape)
 
     def watch(self, tensor):
         """Follows these tensors (nested, or one) from here on."""
@@ -93,9 +103,14 @@ class _Pause:
 
     def __enter__(self):
         self._tape.stop()
+        self._was_recording = self._tape in _recording
+        if self._was_recording:
+            _recording.remove(self._tape)
 
     def __exit__(self, *exception):
         self._tape.start()
+        if self._was_recording:
+            _recording.append(self._tape)
 
 
 def value_and_grad(function, argnums=0, has_aux=False):

@@ -184,9 +184,10 @@ class PyDataset:
 class BatchData:
     """Batches made by Python: a generator, an iterable, a PyDataset, a torch DataLoader."""
 
-    def __init__(self, source, shuffle=False):
+    def __init__(self, source, shuffle=False, class_weight=None):
         self.source = source
         self.shuffle = shuffle
+        self.class_weight = class_weight
         self.one_shot = hasattr(source, "__next__")
         self.iterator = iter(source) if self.one_shot else None
 
@@ -204,8 +205,24 @@ class BatchData:
         except TypeError:
             return None
 
+    @property
+    def infinite(self):
+        """Does it say that it has no end?"""
+        cardinality = getattr(self.source, "cardinality", None)
+        return callable(cardinality) and int(cardinality()) == -1
+
     def batches(self):
         """One epoch of (x, y, sample_weight)."""
+        if self.class_weight is None:
+            yield from self._batches()
+            return
+        for x, y, weight in self._batches():
+            if y is None or tree.is_nested(y):
+                raise ValueError("class_weight: expected a model with one target. Received: several or none")
+            by_class = class_weights_to_sample_weights(y, self.class_weight)
+            yield x, y, by_class if weight is None else np.asarray(weight) * by_class
+
+    def _batches(self):
         if isinstance(self.source, PyDataset):
             self.source.on_epoch_begin()
             order = range(len(self.source))
@@ -229,9 +246,9 @@ def make_data(x, y=None, sample_weight=None, class_weight=None, shuffle=False, f
             )
         if isinstance(x, str):
             raise ValueError(f"data: expected arrays. Received: {x!r}")
-        return BatchData(x, shuffle=shuffle)
+        return BatchData(x, shuffle, class_weight)
     if isinstance(x, PyDataset):
-        return BatchData(x, shuffle=shuffle)
+        return BatchData(x, shuffle, class_weight)
     if class_weight is not None:
         if y is None or (
             isinstance(y, (list, tuple, dict))

@@ -1,5 +1,7 @@
 """The loop over batches: in Rust for arrays, batch by batch where Python makes or watches the batches."""
 
+import time
+
 import numpy as np
 
 from rkeras import _rkeras
@@ -141,10 +143,21 @@ class Runner:
             count += 1
 
     def _run_batches(self, callbacks):
-        logs, done = {}, 0
-        step, own = self.stepper.function(self.kind)
+        if self.limit is None and self.source.infinite:
+            raise ValueError(
+                f"{self.kind}: expected a data set with an end, or a number of steps. Received: one that repeats for ever. "
+                "Hint: pass steps_per_epoch (validation_steps, steps)"
+            )
+        hooks = callbacks.batch_hooks(self.kind)
+        logs, done, compiled, shown = None, 0, None, time.perf_counter()
+
+        def results():
+            found = self.stepper.read_logs(compiled) if logs is None else logs
+            return dict(sorted(found.items()))
+
         for x, y, weight in self._next_batches():
-            callbacks.batch_begin(self.kind, done)
+            if hooks:
+                callbacks.batch_begin(self.kind, done)
             arrays = data_module.ArrayData(x, y, weight)
             compiled = self.stepper.get(self.kind, arrays.flat, arrays.structure())
             if compiled is None:
@@ -154,19 +167,22 @@ class Runner:
                 self.last = compiled
                 logs = None
             done += 1
-            if callbacks.batch_hooks(self.kind) or callbacks.wants_tick():
-                logs = self.stepper.read_logs(compiled) if logs is None else logs
-                callbacks.batch_end(self.kind, done - 1, dict(sorted(logs.items())))
+            if hooks:
+                callbacks.batch_end(self.kind, done - 1, results())
+            elif time.perf_counter() - shown > TICK:
+                callbacks.tick(self.kind, done, results)
+                shown = time.perf_counter()
             if self.model.stop_training:
                 break
         if not done:
             raise ValueError(
                 f"{self.kind}: expected at least one batch. Received: none. Hint: a generator may be used up"
             )
-        self.steps = done if self.steps is None else self.steps
-        if logs is None:
-            logs = self.stepper.read_logs(self.last)
-        return dict(sorted(logs.items()))
+        if self.steps is None:
+            self.steps = done
+            if callbacks.progbar is not None:
+                callbacks.progbar.at_batch(self.kind, done, results())
+        return results()
 
     # Predictions.
 

@@ -13,6 +13,7 @@ from rkeras._core.tensor import convert_to_tensor
 from rkeras._training import data as data_module
 from rkeras._training.compile_utils import CompileLoss, CompileMetrics
 from rkeras._training.data import pack_x_y_sample_weight, unpack_x_y_sample_weight
+from rkeras._training.legacy import LegacyLoss, LegacyMetrics
 from rkeras._training.step import Steps
 
 # How often the epoch loop comes back to Python while it shows progress or must notice Ctrl-C, in seconds.
@@ -157,6 +158,16 @@ class Trainer:
             names.extend([e[3] for e in self._compile_metrics._entries] or ["compile_metrics"])
         names.extend(m.name for m in self._user_metrics())
         return names
+
+    @property
+    def compiled_loss(self):
+        """`compiled_loss(y, y_pred, sample_weight)`: the loss of `compile`, tracked (tf.keras 2's attribute)."""
+        return LegacyLoss(self)
+
+    @property
+    def compiled_metrics(self):
+        """The metrics of `compile`, with `update_state(y, y_pred, sample_weight)` (tf.keras 2's attribute)."""
+        return LegacyMetrics(self)
 
     @property
     def metrics_variables(self):

@@ -450,6 +450,31 @@ class Layer(_Tracked):
         out = infer(self.call, args, kwargs)
         return tree.map_structure(lambda t: t.shape, out)
 
+    @property
+    def input_shape(self):
+        """The shape of the KerasTensor it was called on, or a list of them (tf.keras 2's attribute)."""
+        return _one_or_list([t.shape for t in self._called("input_shape").input_tensors])
+
+    @property
+    def output_shape(self):
+        """The shape of the KerasTensor it returned, or a list of them (tf.keras 2's attribute)."""
+        return _one_or_list([t.shape for t in self._called("output_shape").outputs])
+
+    def _called(self, what):
+        """The first call on KerasTensors; all calls have to agree in their shapes."""
+        nodes = self._inbound_nodes
+        if not nodes:
+            raise AttributeError(
+                f"{who(self)}: expected a layer that was called on a KerasTensor. Received: one that was never called, so "
+                f"it has no {what}. Hint: call it on keras.Input(...), or build the model."
+            )
+        shapes = {str([t.shape for t in (*n.input_tensors, *n.outputs)]) for n in nodes}
+        if len(shapes) > 1:
+            raise AttributeError(
+                f"{who(self)}: expected calls on one shape. Received: {len(nodes)} calls on several, so {what} is ambiguous"
+            )
+        return nodes[0]
+
     # Losses and metrics.
 
     def add_loss(self, loss):
@@ -728,6 +753,10 @@ def _depth_first(layer):
 
     walk(layer)
     return out
+
+
+def _one_or_list(shapes):
+    return shapes[0] if len(shapes) == 1 else shapes
 
 
 def _shape_of(x):
