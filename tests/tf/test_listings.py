@@ -72,7 +72,6 @@ def test_04_two_inputs(capsys):
     assert y.shape == (2, 1) and ((y > 0) & (y < 1)).all()
 
 
-@pytest.mark.skipif(not hasattr(tf.keras.layers, "LSTM"), reason="LSTM is not there yet")
 def test_05_two_outputs():
     model = run(5)["model"]
     assert model.output_shape == [(None, 10), (None, 100, 5)]
@@ -138,6 +137,25 @@ def test_12_checkpoint_callback():
     best = tf.keras.models.load_model(files[-1])
     loss = best.evaluate(x, y, verbose=0)
     assert loss == pytest.approx(float(files[-1].stem.split("_")[-1]), abs=1e-3)
+
+
+def test_13_picture(capsys):
+    run(13)
+    data = Path("model.png").read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = (int.from_bytes(data[i : i + 4], "big") for i in (16, 20))
+    assert height > 300 and width > 300  # four boxes with shapes, from top to bottom
+    import struct
+    import zlib
+
+    # There is a drawing on it: both light and dark pixels.
+    chunks, at = b"", 8
+    while at < len(data):
+        (size,), kind = struct.unpack(">I", data[at : at + 4]), data[at + 4 : at + 8]
+        chunks += data[at + 8 : at + 8 + size] if kind == b"IDAT" else b""
+        at += 12 + size
+    pixels = np.frombuffer(zlib.decompress(chunks), "uint8")
+    assert pixels.size > height * width and len(np.unique(pixels)) > 8
 
 
 def test_14_summary_config_weights(capsys):

@@ -5,6 +5,8 @@ from rkeras._core.tensor import Tensor
 from rkeras._core.variable import Variable
 from rkeras.tf.shapes import TensorShape
 
+ADDED = frozenset(["device", "get_shape", "set_shape"])  # the attributes that tensors get
+
 
 def install():
     """Lets `x.shape` be a TensorShape, for tensors, KerasTensors and variables; once."""
