@@ -50,6 +50,9 @@ pub(crate) unsafe fn accumulate<V: Lanes, const MR: usize, const NV: usize>(
     }
 }
 
+/// How many steps ahead operands are asked for.
+const AHEAD: usize = 8;
+
 #[inline(always)]
 unsafe fn steps<V: Lanes, const MR: usize, const NV: usize>(
     acc: &mut [[V; NV]; MR],
@@ -80,7 +83,9 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize>(
             let mut row = [V::splat(V::T::ZERO); NV];
             for j in 0..NV {
                 row[j] = V::load(b.add(j * V::N));
+                prefetch(b.wrapping_add(AHEAD * b_rs + j * V::N));
             }
+            prefetch(a.wrapping_add(AHEAD * a_cs));
             for i in 0..MR {
                 let x = V::splat(*a.add(i * a_rs));
                 for j in 0..NV {
@@ -109,12 +114,67 @@ unsafe fn fetch<V: Lanes>(p: *const V::T, n: usize) -> V {
     unsafe { if n == V::N { V::load(p) } else { V::load_partial(p, n) } }
 }
 
-/// Writes a finished tile.
+/// Writes a finished tile. What is to be done is decided once per tile, not per register: each case is straight code.
 ///
 /// # Safety
 /// `MR` rows of `out.width` columns exist.
 #[inline(always)]
 pub(crate) unsafe fn store<V: Lanes, const MR: usize, const NV: usize>(acc: &[[V; NV]; MR], out: &Out<V::T>) {
+    // SAFETY: passed on.
+    unsafe {
+        if out.width < NV * V::N {
+            return store_any::<V, MR, NV>(acc, out);
+        }
+        match (out.add, out.bias, out.residual) {
+            (false, None, None) if !out.relu => store_full::<V, MR, NV, false, false>(acc, out),
+            (true, None, None) if !out.relu => store_full::<V, MR, NV, true, false>(acc, out),
+            (false, Some(_), None) if !out.relu => store_full::<V, MR, NV, false, true>(acc, out),
+            (true, Some(_), None) if !out.relu => store_full::<V, MR, NV, true, true>(acc, out),
+            _ => store_any::<V, MR, NV>(acc, out),
+        }
+    }
+}
+
+/// All columns count; at most C and a bias are added.
+#[inline(always)]
+unsafe fn store_full<V: Lanes, const MR: usize, const NV: usize, const ADD: bool, const BIAS: bool>(
+    acc: &[[V; NV]; MR],
+    out: &Out<V::T>,
+) {
+    let mut bias = [V::splat(V::T::ZERO); NV];
+    // SAFETY: `MR` rows of `NV` vectors exist.
+    unsafe {
+        if BIAS && let Some(b) = out.bias {
+            let mut j = 0;
+            while j < NV {
+                bias[j] = V::load(b.add(j * V::N));
+                j += 1;
+            }
+        }
+        let mut c = out.c;
+        let mut i = 0;
+        while i < MR {
+            let mut j = 0;
+            while j < NV {
+                let mut y = acc[i][j];
+                if ADD {
+                    y = y + V::load(c.add(j * V::N));
+                }
+                if BIAS {
+                    y = y + bias[j];
+                }
+                y.store(c.add(j * V::N));
+                j += 1;
+            }
+            c = c.wrapping_add(out.ldc);
+            i += 1;
+        }
+    }
+}
+
+/// The general case of [`store`].
+#[inline(always)]
+unsafe fn store_any<V: Lanes, const MR: usize, const NV: usize>(acc: &[[V; NV]; MR], out: &Out<V::T>) {
     let zero = V::splat(V::T::ZERO);
     for j in 0..NV {
         let left = out.width.saturating_sub(j * V::N).min(V::N);

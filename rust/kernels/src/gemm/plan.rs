@@ -3,16 +3,17 @@
 use super::{Product, Scalar, Source};
 use crate::isa::Level;
 
-/// Rows of K per block: a panel of B (kc·nr values) stays in the first-level cache.
-const KC: usize = 256;
+/// Rows of K per block, at most: a panel of B (kc·nr values) stays in the first-level cache while tiles of A pass by.
+/// Longer blocks spend less on reading and writing C.
+const KC: usize = 384;
 /// Rows of C per task: a block of A (rows·kc values) stays in the second-level cache.
-const ROWS: usize = 144;
+const ROWS: usize = 288;
 /// Columns of C per task.
 const COLUMNS: usize = 256;
 /// Work below which a task is not cut further, in floating-point operations: about 4 µs.
 const TASK: usize = 400_000;
 /// Enough tasks to keep many cores busy.
-const TASKS: usize = 32;
+const TASKS: usize = 16;
 /// Length of a piece of the sum where few tiles make it worth while to cut the sum.
 const K_CHUNK: usize = 1024;
 
@@ -85,8 +86,10 @@ impl Plan {
         } else {
             1
         };
+        // Blocks of equal length.
+        let kc = k.div_ceil(k.div_ceil(KC).max(1)).next_multiple_of(8).clamp(8, KC);
         Plan {
-            kc: KC,
+            kc,
             share_a: share_a && k_chunks == 1,
             pack_a,
             share_b: share_b && k_chunks == 1,
