@@ -56,6 +56,41 @@ class CustomObjectScope:
 custom_object_scope = CustomObjectScope
 
 
+class ObjectSharingScope:
+    """Context in which objects that occur more than once are the same object again after a config is read.
+
+    Configs carry `shared_object_id` for them, as in Keras's files.
+    """
+
+    _current = None
+
+    def __enter__(self):
+        self._before, ObjectSharingScope._current = ObjectSharingScope._current, self
+        self.objects = {}  # while reading: id in the file -> object
+        self.written = {}  # while writing: id -> object, kept alive so that the id stays its own
+        return self
+
+    @staticmethod
+    def prune(config):
+        """The config without the ids of objects that occur once."""
+        seen, stack = {}, [config]
+        while stack:
+            value = stack.pop()
+            if isinstance(value, dict):
+                if "shared_object_id" in value:
+                    seen.setdefault(value["shared_object_id"], []).append(value)
+                stack.extend(value.values())
+            elif isinstance(value, (list, tuple)):
+                stack.extend(value)
+        for places in seen.values():
+            if len(places) == 1:
+                del places[0]["shared_object_id"]
+        return config
+
+    def __exit__(self, *exception):
+        ObjectSharingScope._current = self._before
+
+
 def get_custom_objects():
     """The dict of registered objects by name; entries may be added."""
     return _custom_objects
@@ -194,6 +229,10 @@ def serialize_keras_object(obj):
         more = more() if more is not None else None
         if more is not None:
             data[key] = serialize_keras_object(more)
+    scope = ObjectSharingScope._current
+    if scope is not None:
+        scope.written[id(obj)] = obj
+        data["shared_object_id"] = id(obj)
     return data
 
 
@@ -329,6 +368,15 @@ def _deserialize(config, custom_objects, depth):
         raise ValueError(f"deserialize_keras_object: expected plain data. Received: {type(config).__name__}")
     if "class_name" not in config or "config" not in config:
         return {k: _deserialize(v, custom_objects, depth + 1) for k, v in config.items()}
+    scope, shared_id = ObjectSharingScope._current, config.get("shared_object_id")
+    if scope is None or not isinstance(shared_id, int):
+        return _deserialize_object(config, custom_objects, depth)
+    if shared_id not in scope.objects:
+        scope.objects[shared_id] = _deserialize_object(config, custom_objects, depth)
+    return scope.objects[shared_id]
+
+
+def _deserialize_object(config, custom_objects, depth):
     class_name, inner = config["class_name"], config["config"]
     module, registered = config.get("module"), config.get("registered_name")
     if isinstance(class_name, str) and class_name.startswith("__"):
@@ -344,6 +392,8 @@ def _deserialize(config, custom_objects, depth):
         return cls
     if not isinstance(inner, dict):
         raise ValueError(f"{class_name}: expected a dict as config. Received: {type(inner).__name__}")
+    if is_builtin(cls):
+        _check_plain(inner, class_name)
     with CustomObjectScope(custom_objects):
         obj = cls.from_config(inner)
         build_config = config.get("build_config")
@@ -353,6 +403,22 @@ def _deserialize(config, custom_objects, depth):
         if compile_config and hasattr(obj, "compile_from_config"):
             obj.compile_from_config(compile_config)
     return obj
+
+
+def _check_plain(config, class_name):
+    """A config names functions; it does not hold them."""
+    stack = [config]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            stack.extend(value.values())
+        elif isinstance(value, (list, tuple)):
+            stack.extend(value)
+        elif callable(value) and hasattr(value, "__name__"):
+            raise ValueError(
+                f"{class_name}: expected plain data as config. Received: the function {value.__name__!r}. Hint: name it, "
+                "and pass it in custom_objects."
+            )
 
 
 def _deserialize_op(module, class_name, inner, custom_objects, depth):

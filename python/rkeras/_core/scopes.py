@@ -17,6 +17,7 @@ set_autocast = _rkeras.set_autocast
 mode = _rkeras.mode
 
 call_context = None  # the CallContext of the calls going on, or None
+weight_budget = None  # while a model is made from a file: what counts the bytes of its weights
 
 
 class SymbolicScope:

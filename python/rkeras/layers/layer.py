@@ -214,6 +214,8 @@ class Layer(_Tracked):
                 f"{who(self)}: expected known sizes for weight {name!r}. Received: shape {shape}"
             )
         dtype = self.variable_dtype if dtype is None else dtype
+        if scopes.weight_budget is not None:
+            scopes.weight_budget.take(shape, dtype, who(self))
         if initializer is None:
             initializer = "glorot_uniform" if is_float_dtype(dtype) else "zeros"
         with naming.name_scope(self.name, caller=self):

@@ -200,20 +200,20 @@ class Model(Trainer, Layer):
         return json.dumps(registry.serialize_keras_object(self), **kwargs)
 
     def save(self, filepath, overwrite=True, zipped=None, **kwargs):
-        """Writes config, weights and optimizer state to a `.keras` file."""
+        """Writes config, weights and optimizer state to a `.keras` or `.h5` file; see `keras.saving.save_model`."""
         # Upward on purpose: the one place where a model names the file formats.
         from rkeras.saving import save_model
 
         return save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
-    def save_weights(self, filepath, overwrite=True, max_shard_size=None):
-        """Writes the weights to a `.weights.h5` file."""
+    def save_weights(self, filepath, overwrite=True, max_shard_size=None, **kwargs):
+        """Writes the weights to a file; see `keras.saving.save_weights`."""
         from rkeras.saving import save_weights
 
-        return save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size)
+        return save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size, **kwargs)
 
     def load_weights(self, filepath, skip_mismatch=False, **kwargs):
-        """Reads weights from a `.weights.h5` or `.keras` file."""
+        """Reads weights from a file; see `keras.saving.load_weights`."""
         from rkeras.saving import load_weights
 
         load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)

@@ -10,6 +10,7 @@ from rkeras._core.registry import register_keras_serializable as register_keras_
 from rkeras._core.registry import serialize_keras_object as serialize_keras_object
 from rkeras.saving.archive import load_model as load_model
 from rkeras.saving.archive import save_model as save_model
+from rkeras.saving.budget import limit_model_bytes as limit_model_bytes
 from rkeras.saving.files import UnsafeFileError as UnsafeFileError
 from rkeras.saving.weights import load_weights as load_weights
 from rkeras.saving.weights import save_weights as save_weights

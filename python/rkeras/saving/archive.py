@@ -3,8 +3,10 @@
 import os
 
 from rkeras._core import registry
-from rkeras.saving.files import UnsafeFileError, may_write, replace_file
-from rkeras.saving.weights import open_file, read_state, state_bytes
+from rkeras.saving import hdf5
+from rkeras.saving.budget import WeightBudget
+from rkeras.saving.files import UnsafeFileError, may_write, replace_file, replace_folder
+from rkeras.saving.state import HDF5Source, read_state, state_bytes
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 # The version of Keras whose format this is.
@@ -91,6 +93,10 @@ class Archive:
                 f"load_model: expected JSON in {name!r}. Received: something else ({error})"
             ) from error
 
+    def size(self):
+        """How many bytes the archive has on disk."""
+        return os.path.getsize(self.path)
+
     def weights(self, model):
         """The weights as an open binary file; at most what this model and an optimizer for it can hold."""
         import io
@@ -99,14 +105,60 @@ class Archive:
         return io.BytesIO(self.read(WEIGHTS, _MAX_BYTES_PER_WEIGHT * elements + _WEIGHTS_SLACK))
 
 
+class Folder:
+    """A folder with the files of an archive, open for reading; it reads like an `Archive`.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def read(self, name, limit):
+        """The bytes of one file, at most `limit`."""
+        path = os.path.join(self.path, name)
+        if not os.path.isfile(path):
+            raise ValueError(f"load_model: expected {name!r} in the folder {self.path!r}. Received: none")
+        with open(path, "rb") as f:
+            data = f.read(limit + 1)
+        if len(data) > limit:
+            raise UnsafeFileError(
+                f"load_model: expected at most {limit} bytes in {name!r}. Received: more. It was not read."
+            )
+        return data
+
+    json = Archive.json
+
+    def weights(self, model):
+        """The path of the weights."""
+        return os.path.join(self.path, WEIGHTS)
+
+    def size(self):
+        """How many bytes of weights there are."""
+        path = os.path.join(self.path, WEIGHTS)
+        return os.path.getsize(path) if os.path.isfile(path) else 0
+
+
 def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
-    """Writes a model — config, weights, optimizer state — to a `.keras` file, which Keras reads too.
+    """Writes a model — config, weights, optimizer state — to a file that Keras reads too.
+
+    The ending says the format: ".keras" is Keras 3's; ".h5" or ".hdf5" is the layout of Keras 2 as Keras 3 writes it.
+    With `zipped=False`, the files of a ".keras" archive are written to a folder.
 
     Args:
         model: a model.
-        filepath: a path that ends in ".keras".
+        filepath: the path.
         overwrite: whether a file that exists is replaced without asking.
-        zipped: None or True; folders are not written.
+        zipped: False for a folder.
+        include_optimizer: whether the state of the optimizer is written too.
+        save_format: as in tf.keras 2: "keras", or "h5" for a file that Keras 2 itself reads.
 
     Raises:
         ValueError: for another ending.
@@ -122,28 +174,43 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
     """
     path = os.fspath(filepath)
     include_optimizer = kwargs.pop("include_optimizer", True)
-    kwargs.pop("save_format", None)
+    save_format = kwargs.pop("save_format", None)
     if kwargs:
         raise ValueError(f"save_model: expected arguments that it knows. Received: {list(kwargs)}")
-    if not path.endswith(".keras"):
+    if save_format not in (None, "keras", "h5", "hdf5"):
+        raise ValueError(f'save_model: expected save_format "keras" or "h5". Received: {save_format!r}')
+    legacy = path.endswith((".h5", ".hdf5")) or save_format in ("h5", "hdf5")
+    if zipped is False and (path.endswith(".keras") or legacy):
         raise ValueError(
-            f'save_model: expected a path that ends in ".keras". Received: {path!r}. Hint: weights alone go to '
-            '".weights.h5" with save_weights().'
+            f"save_model: expected the path of a folder with zipped=False. Received: {path!r}. Hint: leave the ending out."
         )
-    if zipped is False:
-        raise NotImplementedError(
-            "save_model: expected zipped=True or None. Received: False; folders are not written"
+    if zipped is not False and not legacy and not path.endswith(".keras"):
+        raise ValueError(
+            f'save_model: expected a path that ends in ".keras" (or ".h5"). Received: {path!r}. Hint: weights alone go to '
+            '".weights.h5" with save_weights(); a folder is written with zipped=False.'
         )
     if not may_write(path, overwrite):
         return
-    config, metadata = _config_and_metadata(model)
-    if not include_optimizer:
-        import json
+    if not model.built:
+        import warnings
 
-        data = json.loads(config)
-        data.pop("compile_config", None)
-        config = json.dumps(data)
-    weights = state_bytes(model)
+        warnings.warn(
+            f"save_model: expected a built model. Received: {model.name!r}, which may have no weights yet. Hint: call it on "
+            "data, or build it, first.", stacklevel=3,
+        )  # fmt: skip
+    if legacy:
+        from rkeras.saving import legacy_h5
+
+        data = legacy_h5.model_bytes(model, include_optimizer, keras_2=save_format in ("h5", "hdf5"))
+        replace_file(path, lambda f: f.write(data))
+        return
+    config, metadata = _config_and_metadata(model, include_optimizer)
+    if zipped is False:
+        weights = state_bytes(model, include_optimizer)
+        files = {METADATA: metadata.encode(), CONFIG: config.encode(), WEIGHTS: weights}
+        replace_folder(path, {n: (lambda f, d=d: f.write(d)) for n, d in files.items()})
+        return
+    weights = state_bytes(model, include_optimizer)
 
     def write(file):
         import zipfile
@@ -156,17 +223,21 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
     replace_file(path, write)
 
 
-def _config_and_metadata(model):
+def _config_and_metadata(model, include_optimizer):
     import json
     import time
 
-    config = json.dumps(registry.serialize_keras_object(model))
+    with registry.ObjectSharingScope():
+        data = registry.ObjectSharingScope.prune(registry.serialize_keras_object(model))
+    if not include_optimizer:
+        data.pop("compile_config", None)
     now = time.strftime("%Y-%m-%d@%H:%M:%S")
-    return config, json.dumps({"keras_version": FORMAT_VERSION, "date_saved": now, "written_by": "rkeras"})
+    metadata = {"keras_version": FORMAT_VERSION, "date_saved": now, "written_by": "rkeras"}
+    return json.dumps(data), json.dumps(metadata)
 
 
 def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
-    """Reads a model from a `.keras` file, written here or by Keras 3.
+    """Reads a model from a `.keras` file, a folder of its files, or an `.h5` file, written here or by Keras 2 or 3.
 
     Nothing in the file is run: names of classes and functions are looked up among those of rkeras, those registered,
     and `custom_objects`.
@@ -179,18 +250,26 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no `.keras` archive, or does not fit its config.
+        ValueError: if it is no file of these formats, or does not fit its config.
         TypeError: if it names an object that is not known.
+        UnsafeFileError: if it points to other files, or asks for more memory than it holds data for.
     """
     path = os.fspath(filepath)
+    if os.path.isdir(path) and os.path.isfile(os.path.join(path, CONFIG)):
+        return _load(Folder(path), path, custom_objects, compile, safe_mode)
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"load_model: expected an existing .keras file. Received: {path!r}")
-    if path.endswith((".h5", ".hdf5")):
-        raise NotImplementedError(
-            f"load_model: expected a .keras archive. Received: {path!r}, in the format of Keras 2. Hint: load it with Keras 3 "
-            "and save it as .keras."
-        )
-    with Archive(path) as archive:
+        raise FileNotFoundError(f"load_model: expected an existing .keras or .h5 file. Received: {path!r}")
+    with open(path, "rb") as f:
+        start = f.read(8)
+    if start == hdf5.SIGNATURE:
+        from rkeras.saving import legacy_h5
+
+        return legacy_h5.load_model(path, custom_objects, compile)
+    return _load(Archive(path), path, custom_objects, compile, safe_mode)
+
+
+def _load(archive, path, custom_objects, compile, safe_mode):
+    with archive:
         config = archive.json(CONFIG)
         if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
             raise ValueError(
@@ -198,9 +277,12 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
             )
         if not compile:
             config.pop("compile_config", None)
-        model = registry.deserialize_keras_object(config, custom_objects=custom_objects, safe_mode=safe_mode)
+        with registry.ObjectSharingScope(), WeightBudget(archive.size()):
+            model = registry.deserialize_keras_object(
+                config, custom_objects=custom_objects, safe_mode=safe_mode
+            )
         if not hasattr(model, "load_weights"):
             raise ValueError(f"load_model: expected a model in {path!r}. Received: {type(model).__name__}")
-        with registry.CustomObjectScope(custom_objects), open_file(archive.weights(model)) as file:
-            read_state(model, file)
+        with registry.CustomObjectScope(custom_objects), hdf5.open_file(archive.weights(model)) as file:
+            read_state(model, HDF5Source(file))
     return model

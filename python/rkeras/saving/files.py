@@ -7,6 +7,10 @@ class UnsafeFileError(ValueError):
     """A file that asks for something a model file must not ask for; it was not loaded."""
 
 
+class OversizeError(UnsafeFileError):
+    """Data larger than what it is for; it was not read."""
+
+
 def replace_file(path, write):
     """Writes a file through a temporary one beside it, which takes its place when all is on disk.
 
@@ -37,8 +41,12 @@ def replace_file(path, write):
         if os.path.exists(temporary):
             os.unlink(temporary)
         raise
+    sync_folder(folder)
+
+
+def sync_folder(folder):
+    """Waits until the names in a folder are on disk."""
     if os.name == "posix":
-        # The new name itself has to reach the disk.
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -67,3 +75,65 @@ def may_write(path, overwrite):
             "Hint: choose another path, or pass overwrite=True."
         )
     return input(f"{path} exists. Overwrite it? [y/n] ").strip().lower() in ("y", "yes")
+
+
+def replace_folder(path, files):
+    """Writes the files of a folder through a temporary folder beside it, which takes its place when all is on disk.
+
+    A folder that holds other files than these keeps them: then the files are replaced one after the other.
+
+    Args:
+        path: where the folder goes.
+        files: dict of file name to a function that is given the open file.
+    """
+    import shutil
+    import tempfile
+
+    path = os.path.abspath(os.fspath(path))
+    parent = os.path.dirname(path)
+    if not os.path.isdir(parent):
+        raise FileNotFoundError(
+            f"save: expected an existing folder. Received: {parent!r}. Hint: make it with os.makedirs()."
+        )
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise FileExistsError(f"save: expected a folder, or nothing yet. Received: the file {path!r}")
+    if os.path.isdir(path) and (os.path.islink(path) or not set(os.listdir(path)) <= set(files)):
+        for name, write in files.items():
+            replace_file(os.path.join(path, name), write)
+        return
+    temporary = tempfile.mkdtemp(prefix=".", suffix=".part", dir=parent)
+    try:
+        for name, write in files.items():
+            replace_file(os.path.join(temporary, name), write)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o777 & ~mask)
+        if not os.path.isdir(path):
+            os.rename(temporary, path)
+        elif _exchange(temporary, path):
+            shutil.rmtree(temporary)
+        else:
+            # This system cannot exchange two folders: for a moment there is only the old one, under another name.
+            old = temporary + ".old"
+            os.rename(path, old)
+            os.rename(temporary, path)
+            shutil.rmtree(old)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(parent)
+
+
+def _exchange(one, other):
+    """Exchanges two paths in one step; False where the system cannot."""
+    import ctypes
+    import sys
+
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0

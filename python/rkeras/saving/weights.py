@@ -1,393 +1,168 @@
-"""Weights in HDF5, in the layout of Keras 3: `layers/dense/vars/0`, `optimizer/vars/0` ...
-
-Reading checks every step of a path: hard links only, no external or virtual data, and no dataset larger than the
-object it is for, so that a small file can neither reach other files nor ask for much memory.
-"""
+"""Weights in files: which format, by the ending of the name while writing and by the content while reading."""
 
 import os
 
-from rkeras._core import naming
-from rkeras.saving.files import UnsafeFileError, may_write, replace_file
-
-# What an object may store beyond its variables.
-_SLACK_BYTES = 1 << 20
-_FILTERS = {"gzip", "lzf", "szip", None}
-
-
-def children(obj):
-    """Pairs (name, value) of the attributes of an object that may hold state, in the order of Keras's files."""
-    models = _model_kinds()
-    if isinstance(obj, models):
-        yield "layers", obj.layers
-    skip = _skipped(obj)
-    names = [n for n in dir(obj) if not n.startswith("__") and n not in skip]
-    # Private attributes come last.
-    for name in sorted(names, key=lambda n: f"~{n}" if n.startswith("_") else n):
-        try:
-            value = getattr(obj, name)
-        except Exception:  # a property of the user's that is not ready: it holds no state
-            continue
-        yield name, value
-
-
-def _model_kinds():
-    from rkeras.models.functional import Functional
-    from rkeras.models.sequential import Sequential
-
-    return (Functional, Sequential)
-
-
-_skips = {}
-
-
-def _skipped(obj):
-    """The attributes that objects of its kind have by themselves."""
-    from rkeras.layers.layer import Layer
-    from rkeras.models import Model
-
-    kind = "layer" if isinstance(obj, Layer) else "other"
-    if isinstance(obj, Model):
-        kind = "functional" if isinstance(obj, _model_kinds()) else "model"
-    if kind not in _skips:
-        counts = dict(naming._counts)
-        try:
-            _skips[kind] = _reference_attributes(kind)
-        finally:
-            # Names given to the reference objects are free again.
-            naming._counts.clear()
-            naming._counts.update(counts)
-    return _skips[kind]
-
-
-def _reference_attributes(kind):
-    from rkeras.layers import Input
-    from rkeras.layers.layer import Layer
-    from rkeras.models.functional import Functional
-    from rkeras.models.model import Model
-    from rkeras.models.sequential import Sequential
-
-    if kind == "other":
-        from rkeras.optimizers import Optimizer
-
-        return set(dir(Optimizer(1.0)))
-    names = set(dir(Layer()))
-    if kind == "model":
-        names |= set(dir(Model()))
-    elif kind == "functional":
-        x = Input((1,))
-        names |= set(dir(Functional(x, Layer.__call__(_Same(), x)))) | set(dir(Sequential([Input((1,))])))
-        names |= {"operations", "_operations", "_functional"}
-    return names - {"layers", "optimizer"}
-
-
-def _Same():
-    from rkeras.layers import Identity
-
-    return Identity()
-
-
-def _has_state(obj):
-    return hasattr(obj, "save_own_variables") and not isinstance(obj, type)
-
-
-def walk(obj, path="", seen=None):
-    """Triples (object, path) of everything that stores variables, each once, in the order of Keras's files."""
-    seen = set() if seen is None else seen
-    if id(obj) in seen:
-        return
-    yield obj, path
-    seen.add(id(obj))
-    for name, value in children(obj):
-        inner = f"{path}/{name}" if path else name
-        if _has_state(value):
-            yield from walk(value, inner, seen)
-        elif isinstance(value, (list, tuple, dict)):
-            yield from _walk_container(value, inner, seen, set())
-
-
-def _walk_container(container, path, seen, containers):
-    if id(container) in containers:
-        return
-    containers.add(id(container))
-    used = {}
-    for value in list(container.values()) if isinstance(container, dict) else container:
-        if _has_state(value):
-            # Not the name of the object: that counts within the session, and another session counts otherwise.
-            name = naming.to_snake_case(type(value).__name__)
-            n = used[name] = used.get(name, -1) + 1
-            yield from walk(value, f"{path}/{name}_{n}" if n else f"{path}/{name}", seen)
-        elif isinstance(value, (list, tuple, dict)):
-            yield from _walk_container(value, path, seen, containers)
-
-
-class Store:
-    """What `save_own_variables` writes into and `load_own_variables` reads from: arrays by name.
-
-    Args:
-        group: the HDF5 group `vars`, or None for one that the file lacks.
-        limit: the largest array in bytes that may be read; None while writing.
-    """
-
-    def __init__(self, group, limit=None):
-        self._group = group
-        self._limit = limit
-
-    def keys(self):
-        """The names."""
-        return [] if self._group is None else list(self._group.keys())
-
-    def __len__(self):
-        return len(self.keys())
-
-    def __iter__(self):
-        return iter(self.keys())
-
-    def __contains__(self, name):
-        return self._group is not None and name in self._group
-
-    def items(self):
-        """Pairs of name and array."""
-        return [(k, self[k]) for k in self.keys()]
-
-    def values(self):
-        """The arrays."""
-        return [self[k] for k in self.keys()]
-
-    def __setitem__(self, name, value):
-        array, is_bfloat16 = to_array(value)
-        dataset = self._group.create_dataset(name, data=array)
-        if is_bfloat16:
-            dataset.attrs["dtype"] = "bfloat16"
-
-    def __getitem__(self, name):
-        if self._group is None or name not in self._group:
-            raise KeyError(name)
-        dataset = open_link(self._group, name)
-        check_dataset(dataset, self._limit)
-        return from_dataset(dataset)
-
-
-def to_array(value):
-    """(array that HDF5 can hold, was it bfloat16?)."""
-    import numpy as np
-
-    if getattr(value, "dtype", None) == "bfloat16":
-        from rkeras import ops
-
-        wide = np.asarray(ops.convert_to_numpy(ops.cast(value, "float32")))
-        # The upper half of a float32, as opaque bytes: what Keras's files hold.
-        return (wide.view(np.uint32) >> 16).astype(np.uint16).view("V2"), True
-    if hasattr(value, "numpy"):
-        value = value.numpy()
-    return np.asarray(value), False
-
-
-def from_dataset(dataset):
-    """The array of a dataset that was checked."""
-    import numpy as np
-
-    if dataset.attrs.get("dtype") == "bfloat16" and dataset.dtype.itemsize == 2:
-        raw = np.empty(dataset.shape, dataset.dtype)
-        if dataset.size:
-            dataset.read_direct(raw)
-        half = np.ascontiguousarray(raw).view(np.uint16)
-        return (half.astype(np.uint32) << 16).view(np.float32)
-    return np.asarray(dataset[()])
-
-
-def open_link(group, path):
-    """The object at a path below a group.
-
-    Raises:
-        UnsafeFileError: if a step of the path is a soft or external link.
-        KeyError: if there is none.
-    """
-    import h5py
-
-    here = group
-    for part in path.split("/"):
-        link = here.get(part, getlink=True) if isinstance(here, h5py.Group) else None
-        if link is None:
-            raise KeyError(path)
-        if not isinstance(link, h5py.HardLink):
-            raise UnsafeFileError(
-                f"weights: expected data of the file itself at {path!r}. Received: a {type(link).__name__} "
-                f"(at {here.name!r}), which points elsewhere. It was not followed."
-            )
-        here = here[part]
-    return here
-
-
-def check_dataset(dataset, limit):
-    """Refuses data that lies in other files, or is larger than `limit` bytes once read."""
-    import h5py
-
-    if not isinstance(dataset, h5py.Dataset):
-        raise UnsafeFileError(
-            f"weights: expected an array at {dataset.name!r}. Received: a {type(dataset).__name__}"
-        )
-    if dataset.is_virtual or dataset.external:
-        raise UnsafeFileError(
-            f"weights: expected data of the file itself at {dataset.name!r}. Received: data of another file "
-            "(virtual or external). It was not read."
-        )
-    if dataset.dtype.kind not in "biufV" or dataset.dtype.hasobject or dataset.dtype.fields:
-        raise UnsafeFileError(
-            f"weights: expected numbers at {dataset.name!r}. Received: dtype {dataset.dtype}"
-        )
-    if dataset.compression not in _FILTERS:
-        raise UnsafeFileError(
-            f"weights: expected a filter of HDF5 itself at {dataset.name!r}. Received: {dataset.compression}"
-        )
-    size = dataset.dtype.itemsize
-    for d in dataset.shape or ():
-        size *= int(d)
-    if limit is not None and size > limit:
-        raise UnsafeFileError(
-            f"weights: expected at most {limit} bytes at {dataset.name!r}, as its object holds no more. Received: shape "
-            f"{dataset.shape}, {size} bytes. It was not read. Hint: is it the file of another model?"
-        )
-
-
-def write_state(model, file):
-    """Writes the state of a model and everything in it into an open HDF5 file."""
-    for obj, path in walk(model):
-        group = file.require_group(f"{path}/vars" if path else "vars")
-        if isinstance(getattr(obj, "name", None), str):
-            group.attrs["name"] = obj.name
-        obj.save_own_variables(Store(group))
-
-
-def read_state(model, file, skip_mismatch=False):
-    """Reads the state of a model and everything in it from an open HDF5 file.
-
-    Raises:
-        ValueError: if objects and file do not fit (with `skip_mismatch`: a warning, and the others are read).
-        UnsafeFileError: for links, external data and data larger than the objects.
-    """
-    failed = []
-    for obj, path in walk(model):
-        try:
-            group = open_link(file, f"{path}/vars" if path else "vars")
-        except KeyError:
-            group = None
-        try:
-            obj.load_own_variables(Store(group, _limit(obj)))
-        except UnsafeFileError:
-            raise
-        except Exception as error:
-            failed.append((obj, path, error))
-    if not failed:
-        return
-    names = ", ".join(
-        f"{type(o).__name__} {getattr(o, 'name', '')!r} at {p or '/'!r}" for o, p, _ in failed[:10]
-    )
-    message = (
-        f"load_weights: expected the weights of this model. Received: a file that does not fit {len(failed)} of its "
-        f"objects: {names}. The first error: {failed[0][2]}"
-    )
-    if not skip_mismatch:
-        raise ValueError(message) from failed[0][2]
-    import warnings
-
-    warnings.warn(message, stacklevel=3)
-
-
-def _limit(obj):
-    """The largest array in bytes that this object may read: all its variables, in float64."""
-    variables = getattr(obj, "variables", None) or []
-    elements = (
-        sum(v.size for v in variables() if v) if callable(variables) else sum(v.size for v in variables)
-    )
-    return 8 * elements + _SLACK_BYTES
-
-
-def open_file(source):
-    """An HDF5 file open for reading; `source` is a path or an open binary file.
-
-    Raises:
-        ValueError: if it is no HDF5 file, or a damaged one.
-    """
-    import h5py
-
-    try:
-        return h5py.File(source, "r")
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(
-            f"weights: expected an HDF5 file. Received: one that HDF5 cannot open ({error})"
-        ) from error
+from rkeras.saving import hdf5
+from rkeras.saving.files import may_write, replace_file
+from rkeras.saving.state import HDF5Source, read_state, state_bytes
 
 
 def save_weights(model, filepath, overwrite=True, max_shard_size=None, **kwargs):
-    """Writes the weights of a model, and the state of its optimizer, to a `.weights.h5` file.
+    """Writes the weights of a model to a file that Keras reads too.
+
+    The ending says the format: ".weights.h5" is Keras 3's, with the state of the optimizer; ".weights.json" splits that
+    into several files; another ".h5" or ".hdf5" is the layout of Keras 2; ".safetensors" is for programs beyond Keras.
 
     Args:
         model: a built model.
-        filepath: a path that ends in ".weights.h5".
+        filepath: the path.
         overwrite: whether a file that exists is replaced without asking.
-        max_shard_size: only None; files are not split.
+        max_shard_size: with ".weights.json": the largest size of one file in GiB.
 
     Raises:
-        ValueError: for another ending.
+        ValueError: for another ending, or a model that is not built.
+
+    Example:
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> model.save_weights(path)
+        >>> model.load_weights(path)
     """
     path = os.fspath(filepath)
+    save_format = kwargs.pop("save_format", None)
     if kwargs:
         raise ValueError(f"save_weights: expected arguments that it knows. Received: {list(kwargs)}")
     if max_shard_size is not None:
-        raise NotImplementedError(
-            "save_weights: expected max_shard_size=None. Received: a size; files are not split"
+        if not path.endswith(("weights.h5", "weights.json")):
+            raise ValueError(
+                f'save_weights: expected a path that ends in ".weights.json" with max_shard_size. Received: {path!r}'
+            )
+    elif not path.endswith((".h5", ".hdf5", ".safetensors")):
+        raise ValueError(
+            'save_weights: expected a path that ends in ".weights.h5" (or ".h5", ".safetensors"; ".weights.json" with '
+            f"max_shard_size). Received: {path!r}"
         )
-    if not path.endswith(".weights.h5"):
-        raise ValueError(f'save_weights: expected a path that ends in ".weights.h5". Received: {path!r}')
+    _check_built(model, "save_weights")
     if not may_write(path, overwrite):
         return
-    replace_file(path, lambda f: f.write(state_bytes(model)))
+    if max_shard_size is not None:
+        from rkeras.saving.shards import save_shards
 
+        save_shards(model, path, max_shard_size)
+    elif path.endswith(".safetensors"):
+        from rkeras.saving.safetensors import save_safetensors
 
-def state_bytes(model):
-    """The state of a model as the bytes of an HDF5 file."""
-    import io
+        save_safetensors(model, path)
+    elif path.endswith(".weights.h5") and save_format != "h5":
+        replace_file(path, lambda f: f.write(state_bytes(model)))
+    else:
+        from rkeras.saving.legacy_h5 import weights_bytes
 
-    import h5py
-
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        write_state(model, file)
-    return buffer.getbuffer()
+        replace_file(path, lambda f: f.write(weights_bytes(model)))
 
 
 def load_weights(model, filepath, skip_mismatch=False, **kwargs):
-    """Reads weights from a `.weights.h5` or `.keras` file into a built model.
+    """Reads weights into a built model, in any format that `save_weights` writes, and from `.keras` files.
+
+    The content of the file says the format; the layouts of Keras 2 and 3 are both read from any ".h5".
 
     Args:
         model: a built model of the same structure.
         filepath: the file.
         skip_mismatch: whether objects that do not fit are left as they are, with a warning.
+        by_name: for Keras 2's layout: layers are matched by name rather than by order.
+        objects_to_skip: for Keras 3's layout: objects that are left as they are.
 
     Raises:
         ValueError: if model and file do not fit, or the model is not built.
+        UnsafeFileError: if the file points to other files or holds data larger than the model's.
     """
     path = os.fspath(filepath)
+    by_name = kwargs.pop("by_name", None)
+    skip = kwargs.pop("objects_to_skip", None) or ()
+    kwargs.pop("options", None)  # of tf.keras: where checkpoints are read
     if kwargs:
         raise ValueError(f"load_weights: expected arguments that it knows. Received: {list(kwargs)}")
-    if not path.endswith((".weights.h5", ".keras")):
+    kind = weights_format(path)
+    _check_built(model, "load_weights")
+    if by_name and kind != "hdf5":
         raise ValueError(
-            f'load_weights: expected a path that ends in ".weights.h5" or ".keras". Received: {path!r}'
+            f"load_weights: expected by_name only for .h5 files in Keras 2's layout. Received: {path!r}"
+        )
+    if kind == "zip":
+        from rkeras.saving.archive import Archive
+
+        with Archive(path) as archive, hdf5.open_file(archive.weights(model)) as file:
+            read_state(model, HDF5Source(file), skip_mismatch, skip)
+    elif kind == "shards":
+        from rkeras.saving.shards import ShardedSource
+
+        with ShardedSource(path) as source:
+            read_state(model, source, skip_mismatch, skip)
+    elif kind == "safetensors":
+        from rkeras.saving.safetensors import SafetensorsSource, skipped_objects
+
+        with SafetensorsSource(path) as source:
+            read_state(model, source, skip_mismatch, [*skip, *skipped_objects(model)])
+    else:
+        with hdf5.open_file(path) as file:
+            _read_hdf5(model, file, path, skip_mismatch, by_name, skip)
+
+
+def _read_hdf5(model, file, path, skip_mismatch, by_name, skip):
+    from rkeras.saving import legacy_h5
+
+    if legacy_h5.is_legacy(file):
+        if skip:
+            raise ValueError(
+                f"load_weights: expected objects_to_skip only for Keras 3's layout. Received: {path!r}, in Keras 2's"
+            )
+        legacy_h5.read_weights(model, legacy_h5.weights_group(file), skip_mismatch, bool(by_name))
+        return
+    if by_name:
+        raise ValueError(
+            f"load_weights: expected by_name only for Keras 2's layout. Received: {path!r}, in Keras 3's. Hint: leave it out."
+        )
+    read_state(model, HDF5Source(file), skip_mismatch, skip)
+
+
+def weights_format(path):
+    """The format of a file: "hdf5", "zip", "shards" or "safetensors", by its first bytes.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is none of these.
+    """
+    if os.path.isdir(path):
+        inner = os.path.join(path, "model.weights.h5")
+        raise ValueError(
+            f"load_weights: expected a file. Received: the folder {path!r}."
+            + (f" Hint: pass {inner!r}." if os.path.isfile(inner) else "")
         )
     if not os.path.isfile(path):
         raise FileNotFoundError(f"load_weights: expected an existing file. Received: {path!r}")
+    with open(path, "rb") as f:
+        start = f.read(16)
+    if start.startswith(hdf5.SIGNATURE):
+        return "hdf5"
+    if start.startswith(b"PK"):
+        return "zip"
+    if path.endswith(".safetensors"):
+        return "safetensors"
+    if path.endswith(".json"):
+        return "shards"
+    if path.endswith((".h5", ".hdf5")):
+        return "hdf5"  # HDF5 says what is wrong with it
+    raise ValueError(
+        "load_weights: expected a file in HDF5 (.h5), .keras, .weights.json or .safetensors. Received: "
+        f"{path!r}, which begins with {start!r}"
+    )
+
+
+def _check_built(model, who):
     if not model.built:
         raise ValueError(
-            f"load_weights: expected a built model. Received: {model.name!r}, which has no weights yet. Hint: call it on data, "
+            f"{who}: expected a built model. Received: {model.name!r}, which has no weights yet. Hint: call it on data, "
             "or build it, first."
         )
-    if path.endswith(".keras"):
-        from rkeras.saving.archive import Archive
-
-        with Archive(path) as archive, open_file(archive.weights(model)) as file:
-            read_state(model, file, skip_mismatch)
-        return
-    with open_file(path) as file:
-        read_state(model, file, skip_mismatch)
