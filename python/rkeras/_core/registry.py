@@ -326,8 +326,11 @@ def _find_function(module, name, registered_name, custom_objects):
             return found
     where = _FUNCTION_MODULES.get(module)
     if where and isinstance(name, str) and not name.startswith("_"):
-        found = getattr(importlib.import_module(where), name, None)
-        if callable(found) and not isinstance(found, type) and is_builtin(found):
+        functions = importlib.import_module(where)
+        found = getattr(functions, name, None)
+        # What the module lists, not its helpers.
+        listed = [*functions._catalogue.by_name.values(), *getattr(functions, "_functions", ())]
+        if not isinstance(found, type) and any(found is f for f in listed) and is_builtin(found):
             return found
     raise _unknown(name, module)
 
@@ -395,7 +398,12 @@ def _deserialize_object(config, custom_objects, depth):
     if is_builtin(cls):
         _check_plain(inner, class_name)
     with CustomObjectScope(custom_objects):
-        obj = cls.from_config(inner)
+        try:
+            obj = cls.from_config(inner)
+        except KeyError as error:
+            raise ValueError(
+                f"{class_name}: expected {error} in its config. Received: {list(inner)}"
+            ) from error
         build_config = config.get("build_config")
         if build_config and hasattr(obj, "build_from_config") and not getattr(obj, "built", False):
             obj.build_from_config(build_config)

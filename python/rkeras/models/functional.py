@@ -513,6 +513,8 @@ def functional_from_config(cls, config, custom_objects=None):
             f"{type(config.get('layers')).__name__}"
         )
     for data in config["layers"]:
+        if not isinstance(data, dict):
+            raise ValueError(f"{cls.__name__}: expected configs of layers. Received: {data!r:.200}")
         name = data.get("name") or data.get("config", {}).get("name")
         if name in created:
             raise ValueError(f"{cls.__name__}: expected layers of different names. Received: {name!r} twice")
@@ -612,6 +614,11 @@ def _tensor_at(created, history, cls):
 
 def _call_again(cls, created, name, data):
     layer = created[name]
+    if not _tensor_places(data):
+        # On values alone it would not be recorded but computed, here and now.
+        raise ValueError(
+            f"{cls.__name__}: expected calls on tensors of the config's layers. Received: one of {name!r} on none"
+        )
     if not isinstance(data, dict):  # Keras 2: a list of [name, node index, tensor index, kwargs]
         tensors = [_tensor_at(created, entry, cls) for entry in data]
         kwargs = data[0][3] if len(data[0]) > 3 else {}

@@ -395,8 +395,22 @@ class Optimizer:
         for i, v in enumerate(self.variables):
             store[str(i)] = v
 
+    def _variables_before_build(self):
+        return [v for v in self._variables if v is self.iterations or v is self._learning_rate]
+
     def load_own_variables(self, store):
         """Reads what `save_own_variables` wrote."""
+        if self.built and len(store.keys()) == len(own := self._variables_before_build()):
+            # It was saved before its first step: there are no slots yet.
+            for i, v in enumerate(own):
+                v.assign(store[str(i)])
+            return
+        if self._schedule is None and len(store.keys()) == len(self.variables) - 1:
+            # Keras 2 kept the learning rate in the config alone.
+            kept = [v for v in self.variables if v is not self._learning_rate]
+            for i, v in enumerate(kept):
+                v.assign(store[str(i)])
+            return
         if len(store.keys()) != len(self.variables):
             import warnings
 

@@ -13,6 +13,7 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 FORMAT_VERSION = "3.15.1"
 _MAX_CONFIG_BYTES = 64 << 20
 _MAX_MEMBERS = 10_000
+_MAX_DIRECTORY_BYTES = 4 << 20
 # Optimizers keep a few numbers per weight; this many bytes per weight bound them all.
 _MAX_BYTES_PER_WEIGHT = 64
 _WEIGHTS_SLACK = 64 << 20
@@ -32,6 +33,7 @@ class Archive:
         import zipfile
 
         self.path = path
+        _check_directory(path)
         try:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
@@ -97,12 +99,44 @@ class Archive:
         """How many bytes the archive has on disk."""
         return os.path.getsize(self.path)
 
+    def is_keras_2(self):
+        """Did Keras 2 write it?"""
+        try:
+            metadata = self.json(METADATA)
+        except UnsafeFileError:
+            raise
+        except ValueError:
+            return False
+        return isinstance(metadata, dict) and str(metadata.get("keras_version", "")).startswith("2.")
+
     def weights(self, model):
         """The weights as an open binary file; at most what this model and an optimizer for it can hold."""
         import io
 
         elements = sum(v.size for v in model.variables)
         return io.BytesIO(self.read(WEIGHTS, _MAX_BYTES_PER_WEIGHT * elements + _WEIGHTS_SLACK))
+
+
+def _check_directory(path):
+    """Refuses a table of contents that is too large to be read, before it is."""
+    with open(path, "rb") as f:
+        end = f.seek(0, os.SEEK_END)
+        f.seek(max(end - (1 << 16) - 22 - 20, 0))
+        tail = f.read()
+        at = tail.rfind(b"PK\x05\x06")
+        if at < 0 or at + 22 > len(tail):
+            return  # no archive: zipfile says so
+        size = int.from_bytes(tail[at + 12 : at + 16], "little")
+        if (
+            at >= 20 and tail[at - 20 : at - 16] == b"PK\x06\x07"
+        ):  # the sizes of a large archive are elsewhere
+            f.seek(min(int.from_bytes(tail[at - 12 : at - 4], "little"), end))
+            size = max(size if size != 0xFFFFFFFF else 0, int.from_bytes(f.read(56)[40:48], "little"))
+    if size > _MAX_DIRECTORY_BYTES:
+        raise UnsafeFileError(
+            f"load_model: expected a table of contents of at most {_MAX_DIRECTORY_BYTES} bytes. Received: {size} in {path!r}. It "
+            "was not read."
+        )
 
 
 class Folder:
@@ -135,6 +169,7 @@ class Folder:
         return data
 
     json = Archive.json
+    is_keras_2 = Archive.is_keras_2
 
     def weights(self, model):
         """The path of the weights."""
@@ -269,7 +304,7 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
 
 
 def _load(archive, path, custom_objects, compile, safe_mode):
-    with archive:
+    with hdf5.reading(path), archive:
         config = archive.json(CONFIG)
         if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
             raise ValueError(
@@ -278,11 +313,31 @@ def _load(archive, path, custom_objects, compile, safe_mode):
         if not compile:
             config.pop("compile_config", None)
         with registry.ObjectSharingScope(), WeightBudget(archive.size()):
-            model = registry.deserialize_keras_object(
-                config, custom_objects=custom_objects, safe_mode=safe_mode
-            )
+            if archive.is_keras_2():
+                model = _from_keras_2(config, custom_objects)
+            else:
+                model = registry.deserialize_keras_object(
+                    config, custom_objects=custom_objects, safe_mode=safe_mode
+                )
         if not hasattr(model, "load_weights"):
             raise ValueError(f"load_model: expected a model in {path!r}. Received: {type(model).__name__}")
         with registry.CustomObjectScope(custom_objects), hdf5.open_file(archive.weights(model)) as file:
             read_state(model, HDF5Source(file))
+    return model
+
+
+def _from_keras_2(config, custom_objects):
+    """The model of an archive that tf.keras 2.12 ... wrote."""
+    from rkeras.saving import legacy_config
+
+    training = config.pop("compile_config", None)
+    config = legacy_config.modern_object(config, custom_objects, keras_2=True)
+    model = registry.deserialize_keras_object(config, custom_objects=custom_objects)
+    if isinstance(training, dict) and training.get("optimizer") is not None:
+        names = getattr(model, "output_names", None) or ["output"]
+        training = {**training, "optimizer_config": training["optimizer"]}
+        arguments = legacy_config.compile_arguments(training, names, custom_objects)
+        model.compile(**{k: v for k, v in arguments.items() if v is not None})
+        if model.built and model.optimizer is not None:
+            model.optimizer.build(model.trainable_variables)
     return model

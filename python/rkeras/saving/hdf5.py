@@ -31,6 +31,30 @@ def open_file(source):
         ) from error
 
 
+class reading:
+    """Context in which what a damaged file leads to becomes one kind of error.
+
+    Args:
+        path: the file, for the message.
+    """
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is not None and issubclass(
+            kind, (KeyError, IndexError, AttributeError, OSError, RuntimeError, UnicodeError, OverflowError)
+        ):
+            if issubclass(kind, NotImplementedError):
+                return
+            raise ValueError(
+                f"load: expected a sound file. Received: {self.path!r}, which fails with {kind.__name__}: {error}"
+            ) from error
+
+
 def open_link(group, path):
     """The object at a path below a group.
 

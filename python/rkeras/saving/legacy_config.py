@@ -29,13 +29,21 @@ def is_legacy(config):
     return isinstance(config, dict) and "class_name" in config and "module" not in config
 
 
-def modern_object(config, custom_objects=None):
+# Modules that configs of Keras 2 name in `.keras` files, and in wrappers.
+_MODULES = ("keras", "keras.layers", "keras.models", "keras.engine.functional", "keras.src.engine.functional",
+            "keras.src.engine.sequential", "tf_keras.src.engine.functional")  # fmt: skip
+
+
+def modern_object(config, custom_objects=None, keras_2=False):
     """A layer's or model's config in today's dialect.
 
     Args:
         config: `{"class_name": ..., "config": ...}` of any dialect.
         custom_objects: dict of names that mean the program's own classes.
+        keras_2: whether configs with modules are of Keras 2 as well.
     """
+    if keras_2 and isinstance(config, dict) and config.get("module") in _MODULES:
+        config = {k: v for k, v in config.items() if k not in ("module", "registered_name")}
     if not is_legacy(config):
         return config
     name, inner = config["class_name"], config.get("config")
@@ -49,7 +57,7 @@ def modern_object(config, custom_objects=None):
         return {**config, "module": None, "registered_name": name}
     if {"layers", "input_layers", "output_layers"} <= set(inner):
         own = name in _MODELS
-        inner = _functional(inner, custom_objects)
+        inner = _functional(inner, custom_objects, keras_2)
         where = {"module": "keras.src.models.functional", "class_name": "Functional"}
         return {**config, **(where if own else {"registered_name": name}), "config": inner}
     if name == "Sequential":
@@ -57,7 +65,7 @@ def modern_object(config, custom_objects=None):
         if not isinstance(layers, list):
             raise ValueError(f"Sequential: expected a list of layers. Received: {type(layers).__name__}")
         inner = {k: v for k, v in inner.items() if k in ("name", "trainable", "layers", "build_input_shape")}
-        inner["layers"] = [modern_object(layer, custom_objects) for layer in layers]
+        inner["layers"] = [modern_object(layer, custom_objects, keras_2) for layer in layers]
         return {**config, "module": "keras", "config": inner}
     cls = _layer_class(name)
     if cls is None:
@@ -84,10 +92,10 @@ def _layer(name, cls, config, custom_objects):
     """The arguments of a layer of ours."""
     out = {}
     for key, value in config.items():
-        if is_legacy(value) and key in ("layer", "cell", "forward_layer", "backward_layer"):
-            value = modern_object(value, custom_objects)
+        if key in ("layer", "cell", "forward_layer", "backward_layer") and isinstance(value, dict):
+            value = modern_object(value, custom_objects, keras_2=True)
         elif key == "cells" and isinstance(value, list):
-            value = [modern_object(v, custom_objects) for v in value]
+            value = [modern_object(v, custom_objects, keras_2=True) for v in value]
         elif key == "dtype":
             value = _dtype(value)
         elif key == "axis" and isinstance(value, list) and len(value) == 1:
@@ -103,7 +111,9 @@ def _layer(name, cls, config, custom_objects):
     for key in list(out):
         droppable = key in _DROPPED and not (key in _KEPT_WHERE_KNOWN and key in known)
         unknown = known is not None and key not in known and key not in _LAYER_ARGUMENTS
-        if droppable or (unknown and out[key] in (None, False)):
+        # One group is what a layer without that argument has.
+        same = out[key] is None or out[key] is False or (key == "groups" and out[key] == 1)
+        if droppable or (unknown and same):
             del out[key]
     if name == "SyncBatchNormalization":
         out["synchronized"] = True
@@ -137,7 +147,7 @@ def _dtype(value):
 # Functional models.
 
 
-def _functional(config, custom_objects):
+def _functional(config, custom_objects, keras_2):
     layers = config["layers"]
     if not isinstance(layers, list) or not all(isinstance(d, dict) for d in layers):
         raise ValueError(f"Functional: expected a list of layers. Received: {type(layers).__name__}")
@@ -154,7 +164,7 @@ def _functional(config, custom_objects):
     out = {k: config[k] for k in ("name", "trainable") if k in config}
     out["layers"] = []
     for data in layers:
-        modern = dict(modern_object(data, custom_objects))
+        modern = dict(modern_object(data, custom_objects, keras_2))
         nodes = data.get("inbound_nodes") or []
         modern["inbound_nodes"] = [
             _call(n, place) if isinstance(n, (list, dict)) and old else n for n in nodes

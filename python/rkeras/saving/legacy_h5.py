@@ -252,7 +252,7 @@ def load_model(path, custom_objects=None, compile=True):
     """The model of an `.h5` file."""
     import os
 
-    with hdf5.open_file(path) as file:
+    with hdf5.reading(path), hdf5.open_file(path) as file:
         config = _json(file, "model_config")
         if config is None:
             raise ValueError(

@@ -165,8 +165,8 @@ class ShardedSource:
         self._open.clear()
 
     def _files(self, group):
-        names = self._map.get(f"/{group}") or []
-        for name in [names] if isinstance(names, str) else names:
+        names = self._map.get(f"/{group}", [])
+        for name in names if isinstance(names, list) else [names]:
             if not isinstance(name, str) or not re.fullmatch(
                 re.escape(self._base) + r"_\d{5}\.weights\.h5", name
             ):

@@ -270,7 +270,7 @@ def read_state(model, source, skip_mismatch=False, skip=()):
             raise
         except Exception as error:
             # Keras before 3.15 did not write what is in lists within lists.
-            old_file = container is not None and not source.has(container)
+            old_file = id(obj) in left_out or (container is not None and not source.has(container))
             (left_out if old_file else failed)[id(obj)] = (obj, path, error)
             return False
         failed.pop(id(obj), None)
@@ -282,7 +282,6 @@ def read_state(model, source, skip_mismatch=False, skip=()):
     walk.visit(model)
     import warnings
 
-    left_out = {k: v for k, v in left_out.items() if k not in failed}
     if left_out:
         warnings.warn(
             f"load_weights: expected the weights of {_names(left_out)}. Received: a file without them, as old ones are for "

@@ -90,6 +90,11 @@ def load_weights(model, filepath, skip_mismatch=False, **kwargs):
         raise ValueError(
             f"load_weights: expected by_name only for .h5 files in Keras 2's layout. Received: {path!r}"
         )
+    with hdf5.reading(path):
+        _read(model, path, kind, skip_mismatch, by_name, skip)
+
+
+def _read(model, path, kind, skip_mismatch, by_name, skip):
     if kind == "zip":
         from rkeras.saving.archive import Archive
 
