@@ -77,9 +77,7 @@ def test_keras_3_h5(files):
 
 
 def test_folder(files):
-    model = keras.models.load_model(files / "keras-3.15-mlp-folder", compile=False)
-    model.compile("sgd", "mse")
-    check(model, files, "keras-3.15", "mlp", goes_on=False)
+    check(keras.models.load_model(files / "keras-3.15-mlp-folder"), files, "keras-3.15", "mlp")
 
 
 @pytest.mark.parametrize(
