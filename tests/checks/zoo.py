@@ -115,7 +115,7 @@ def subclassed(keras):
     class Block(layers.Layer):
         def __init__(self, units):
             super().__init__()
-            self.first = layers.Dense(units, activation="relu")
+            self.first = layers.Dense(units, activation="tanh")
             self.norm = layers.BatchNormalization()
 
         def build(self, input_shape):

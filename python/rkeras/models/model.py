@@ -199,6 +199,16 @@ class Model(Trainer, Layer):
 
         return json.dumps(registry.serialize_keras_object(self), **kwargs)
 
+    def __reduce__(self):
+        # Copies and pickles are `.keras` files in memory, as in Keras.
+        import io
+
+        from rkeras.saving import save_model
+
+        file = io.BytesIO()
+        save_model(self, file)
+        return _from_bytes, (file.getvalue(),)
+
     def save(self, filepath, overwrite=True, zipped=None, **kwargs):
         """Writes config, weights and optimizer state to a `.keras` or `.h5` file; see `keras.saving.save_model`."""
         # Upward on purpose: the one place where a model names the file formats.
@@ -227,6 +237,14 @@ class Model(Trainer, Layer):
         raise NotImplementedError(
             f"{who(self)}.export: expected a format of this build. Received: format={format!r}"
         )
+
+
+def _from_bytes(data):
+    import io
+
+    from rkeras.saving import load_model
+
+    return load_model(io.BytesIO(data))
 
 
 def _shape_structure(value):

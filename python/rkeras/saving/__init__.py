@@ -8,6 +8,7 @@ from rkeras._core.registry import get_registered_name as get_registered_name
 from rkeras._core.registry import get_registered_object as get_registered_object
 from rkeras._core.registry import register_keras_serializable as register_keras_serializable
 from rkeras._core.registry import serialize_keras_object as serialize_keras_object
+from rkeras.saving import legacy_config as _legacy_config
 from rkeras.saving.archive import load_model as load_model
 from rkeras.saving.archive import save_model as save_model
 from rkeras.saving.budget import limit_model_bytes as limit_model_bytes

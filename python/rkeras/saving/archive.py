@@ -97,7 +97,8 @@ class Archive:
 
     def size(self):
         """How many bytes the archive has on disk."""
-        return os.path.getsize(self.path)
+        with _opened(self.path) as f:
+            return f.seek(0, os.SEEK_END)
 
     def is_keras_2(self):
         """Did Keras 2 write it?"""
@@ -117,9 +118,16 @@ class Archive:
         return io.BytesIO(self.read(WEIGHTS, _MAX_BYTES_PER_WEIGHT * elements + _WEIGHTS_SLACK))
 
 
-def _check_directory(path):
+def _opened(source):
+    """A context of an open binary file for a path, or for one that is open already."""
+    import contextlib
+
+    return contextlib.nullcontext(source) if hasattr(source, "read") else open(source, "rb")
+
+
+def _check_directory(source):
     """Refuses a table of contents that is too large to be read, before it is."""
-    with open(path, "rb") as f:
+    with _opened(source) as f:
         end = f.seek(0, os.SEEK_END)
         f.seek(max(end - (1 << 16) - 22 - 20, 0))
         tail = f.read()
@@ -134,8 +142,8 @@ def _check_directory(path):
             size = max(size if size != 0xFFFFFFFF else 0, int.from_bytes(f.read(56)[40:48], "little"))
     if size > _MAX_DIRECTORY_BYTES:
         raise UnsafeFileError(
-            f"load_model: expected a table of contents of at most {_MAX_DIRECTORY_BYTES} bytes. Received: {size} in {path!r}. It "
-            "was not read."
+            f"load_model: expected a table of contents of at most {_MAX_DIRECTORY_BYTES} bytes. Received: {size} in {source!r}. "
+            "It was not read."
         )
 
 
@@ -189,7 +197,7 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
 
     Args:
         model: a model.
-        filepath: the path.
+        filepath: the path, or an open binary file for the `.keras` format.
         overwrite: whether a file that exists is replaced without asking.
         zipped: False for a folder.
         include_optimizer: whether the state of the optimizer is written too.
@@ -207,8 +215,11 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
         >>> keras.models.load_model(path).count_params()
         8
     """
-    path = os.fspath(filepath)
     include_optimizer = kwargs.pop("include_optimizer", True)
+    if hasattr(filepath, "write"):
+        _write_archive(model, filepath, include_optimizer)
+        return
+    path = os.fspath(filepath)
     save_format = kwargs.pop("save_format", None)
     if kwargs:
         raise ValueError(f"save_model: expected arguments that it knows. Received: {list(kwargs)}")
@@ -239,23 +250,24 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
         data = legacy_h5.model_bytes(model, include_optimizer, keras_2=save_format in ("h5", "hdf5"))
         replace_file(path, lambda f: f.write(data))
         return
-    config, metadata = _config_and_metadata(model, include_optimizer)
     if zipped is False:
+        config, metadata = _config_and_metadata(model, include_optimizer)
         weights = state_bytes(model, include_optimizer)
         files = {METADATA: metadata.encode(), CONFIG: config.encode(), WEIGHTS: weights}
         replace_folder(path, {n: (lambda f, d=d: f.write(d)) for n, d in files.items()})
         return
+    replace_file(path, lambda f: _write_archive(model, f, include_optimizer))
+
+
+def _write_archive(model, file, include_optimizer=True):
+    import zipfile
+
+    config, metadata = _config_and_metadata(model, include_optimizer)
     weights = state_bytes(model, include_optimizer)
-
-    def write(file):
-        import zipfile
-
-        with zipfile.ZipFile(file, "w") as archive:
-            archive.writestr(METADATA, metadata)
-            archive.writestr(CONFIG, config)
-            archive.writestr(WEIGHTS, weights)
-
-    replace_file(path, write)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(METADATA, metadata)
+        archive.writestr(CONFIG, config)
+        archive.writestr(WEIGHTS, weights)
 
 
 def _config_and_metadata(model, include_optimizer):
@@ -278,7 +290,7 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
     and `custom_objects`.
 
     Args:
-        filepath: the file.
+        filepath: the path, or an open binary file in the `.keras` format.
         custom_objects: dict of name to class or function.
         compile: whether the model is compiled as it was when saved.
         safe_mode: accepted for compatibility; code in files is never run.
@@ -289,6 +301,9 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
         TypeError: if it names an object that is not known.
         UnsafeFileError: if it points to other files, or asks for more memory than it holds data for.
     """
+    if hasattr(filepath, "read"):
+        name = str(getattr(filepath, "name", "a file object"))
+        return _load(Archive(filepath), name, custom_objects, compile, safe_mode)
     path = os.fspath(filepath)
     if os.path.isdir(path) and os.path.isfile(os.path.join(path, CONFIG)):
         return _load(Folder(path), path, custom_objects, compile, safe_mode)

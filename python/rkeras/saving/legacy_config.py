@@ -76,7 +76,7 @@ def modern_object(config, custom_objects=None, keras_2=False):
             )
         return {**config, "module": None, "registered_name": name}
     return {
-        **config, "module": "keras.layers", "class_name": cls.__name__, "config": _layer(name, cls, inner, custom_objects)
+        **config, "module": "keras.layers", "class_name": cls.__name__, "config": _layer(name, cls, inner, custom_objects, keras_2)
     }  # fmt: skip
 
 
@@ -88,16 +88,18 @@ def _layer_class(name):
     return cls if isinstance(cls, type) and hasattr(cls, "from_config") and registry.is_builtin(cls) else None
 
 
-def _layer(name, cls, config, custom_objects):
+def _layer(name, cls, config, custom_objects, keras_2):
     """The arguments of a layer of ours."""
     out = {}
     for key, value in config.items():
         if key in ("layer", "cell", "forward_layer", "backward_layer") and isinstance(value, dict):
-            value = modern_object(value, custom_objects, keras_2=True)
+            value = modern_object(value, custom_objects, keras_2)
         elif key == "cells" and isinstance(value, list):
-            value = [modern_object(v, custom_objects, keras_2=True) for v in value]
+            value = [modern_object(v, custom_objects, keras_2) for v in value]
         elif key == "dtype":
             value = _dtype(value)
+        elif keras_2 and value == "hard_sigmoid" and key in ("activation", "recurrent_activation"):
+            value = HARD_SIGMOID
         elif key == "axis" and isinstance(value, list) and len(value) == 1:
             value = int(value[0])
         elif isinstance(value, dict) and "class_name" in value and isinstance(value.get("config"), dict):
@@ -117,9 +119,25 @@ def _layer(name, cls, config, custom_objects):
             del out[key]
     if name == "SyncBatchNormalization":
         out["synchronized"] = True
+    elif name == "LeakyReLU" and "alpha" in out:
+        out["negative_slope"] = out.pop("alpha")
+    elif name in ("CuDNNGRU", "GRU") and "reset_after" not in out:
+        out["reset_after"] = name == "CuDNNGRU"  # what GRU did before it could be chosen
     return out
 
 
+@registry.register_keras_serializable("rkeras")
+def hard_sigmoid_of_keras_2(x):
+    """Keras 2's hard sigmoid, max(0, min(1, 0.2 x + 0.5)): steeper than that of Keras 3."""
+    from rkeras import ops
+
+    return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+
+
+HARD_SIGMOID = {
+    "module": "builtins", "class_name": "function", "config": "hard_sigmoid_of_keras_2",
+    "registered_name": "rkeras>hard_sigmoid_of_keras_2",
+}  # fmt: skip
 _LAYER_ARGUMENTS = {
     "name", "trainable", "dtype", "activity_regularizer", "batch_input_shape", "input_shape", "input_dim"
 }  # fmt: skip
@@ -280,9 +298,8 @@ def optimizer(config, custom_objects=None):
     elif decay:
         # Keras 2 divided the rate by 1 + decay * step: this schedule.
         inner["learning_rate"] = schedules.InverseTimeDecay(rate, 1, decay)
-    for key in ("is_legacy_optimizer", "jit_compile", "schedule_decay", "initial_accumulator_value"):
-        if key != "initial_accumulator_value":
-            inner.pop(key, None)
+    for key in ("is_legacy_optimizer", "jit_compile", "schedule_decay"):
+        inner.pop(key, None)
     if inner.get("epsilon", 0) is None:
         inner["epsilon"] = 1e-7
     if config.get("module"):
@@ -306,12 +323,17 @@ def _nested(config, make):
     raise ValueError(f"load_model: expected names and configs in training_config. Received: {config!r:.200}")
 
 
+_OLD_NAMES = {
+    "cosine_proximity": "cosine_similarity", "kullback_leibler_divergence": "kl_divergence", "cosine": "cosine_similarity",
+    "acc": "accuracy",
+}  # fmt: skip
+
+
 def _loss(config):
+    if isinstance(config, str):
+        return _OLD_NAMES.get(config, config)
     if isinstance(config, dict) and isinstance(config.get("config"), dict):
-        inner = {k: v for k, v in config["config"].items() if k not in ("fn", "axis") or v is None}
-        inner.pop("fn", None)
-        if "axis" in config["config"]:
-            inner["axis"] = config["config"]["axis"]
+        inner = {k: v for k, v in config["config"].items() if k != "fn"}
         if inner.get("reduction") == "auto":
             inner["reduction"] = "sum_over_batch_size"
         return {**config, "config": inner}
@@ -327,7 +349,7 @@ def _metrics(config, output_names):
 
     def make(one, prefix=""):
         if isinstance(one, str):
-            return one if one in _SPECIAL else metrics.deserialize(one)
+            return one if one in _SPECIAL else metrics.deserialize(_OLD_NAMES.get(one, one))
         inner = dict(one["config"]) if isinstance(one.get("config"), dict) else {}
         name = inner.get("name")
         if isinstance(name, str) and prefix and name.startswith(prefix):

@@ -259,17 +259,18 @@ def load_model(path, custom_objects=None, compile=True):
                 f"load_model: expected a whole model. Received: {path!r}, which holds weights alone. Hint: make the model, and "
                 "read them with model.load_weights()."
             )
+        version = hdf5.read_text(file, "keras_version") or "1"
+        keras_2 = version.split(".")[0] in ("1", "2")
         with registry.CustomObjectScope(custom_objects), WeightBudget(os.path.getsize(path)):
             model = registry.deserialize_keras_object(
-                legacy_config.modern_object(config, custom_objects), custom_objects
+                legacy_config.modern_object(config, custom_objects, keras_2), custom_objects
             )
             if not hasattr(model, "load_weights"):
                 raise ValueError(
                     f"load_model: expected a model in {path!r}. Received: {type(model).__name__}"
                 )
             training = _json(file, "training_config") if compile else None
-            if model.built or _weights(model):
-                read_weights(model, weights_group(file))
+            read_weights(model, weights_group(file))
             if training is not None:
                 names = getattr(model, "output_names", None) or ["output"]
                 arguments = legacy_config.compile_arguments(training, names, custom_objects)
@@ -364,18 +365,46 @@ def _read_layer(layer, group, stored_name, variables, skip_mismatch, version):
 
 
 def _converted(layer, arrays, version):
-    """Weights of Keras 1 in today's form: kernels of convolutions had the output channels first."""
-    if version.split(".")[0] != "1" or type(layer).__name__ not in ("Conv1D", "Conv2D"):
-        return arrays
+    """Weights of old files in today's form."""
+    kind = type(layer).__name__
+    if kind == "Bidirectional":
+        half = len(arrays) // 2
+        return [
+            *_converted(layer.forward_layer, arrays[:half], version),
+            *_converted(layer.backward_layer, arrays[half:], version),
+        ]
+    if kind == "TimeDistributed":
+        return _converted(layer.layer, arrays, version)
+    if kind in ("LSTM", "GRU") and len(arrays) == 3:
+        return _from_cudnn(kind, *arrays)
+    if version.split(".")[0] == "1" and kind in ("Conv1D", "Conv2D") and arrays:
+        return _from_keras_1(layer, arrays)
+    return arrays
+
+
+def _from_cudnn(kind, kernel, recurrent, bias):
+    """The weights of CuDNNLSTM and CuDNNGRU (two biases in a row, each gate transposed) as those of LSTM and GRU."""
+    import numpy as np
+
+    gates = {"LSTM": 4, "GRU": 3}[kind]
+    if kernel.ndim != 2 or recurrent.ndim != 2 or bias.shape != (2 * gates * recurrent.shape[0],):
+        return [kernel, recurrent, bias]
+    kernel = np.hstack([k.T.reshape(k.shape, order="F") for k in np.hsplit(kernel, gates)])
+    recurrent = np.hstack([k.T for k in np.hsplit(recurrent, gates)])
+    return [kernel, recurrent, bias.reshape(2, -1).sum(0) if kind == "LSTM" else bias.reshape(2, -1)]
+
+
+def _from_keras_1(layer, arrays):
+    """Kernels of convolutions had the output channels first."""
     import numpy as np
 
     kernel, *rest = arrays
     want = tuple(layer.kernel.shape)
     if type(layer).__name__ == "Conv1D":
-        if kernel.shape[:2] != (want[0], 1) and kernel.ndim == 4:
+        if kernel.ndim == 4 and kernel.shape[:2] != (want[0], 1):
             kernel = np.transpose(kernel, (2, 3, 1, 0))
         kernel = kernel[:, 0, :, :] if kernel.ndim == 4 else kernel
-    elif kernel.shape != want and kernel.ndim == 4:
+    elif kernel.ndim == 4 and kernel.shape != want:
         kernel = np.transpose(kernel, (2, 3, 1, 0))
     return [kernel, *rest]
 
