@@ -183,7 +183,7 @@ def test_what_does_not_fit_is_said(tmp_path, trained):
     with pytest.raises(ValueError, match="ends in"):
         model.save(tmp_path / "model")
     with pytest.raises(ValueError, match="ends in"):
-        model.save_weights(tmp_path / "weights")
+        model.save_weights(tmp_path / "weights.bin")
     with pytest.raises(ValueError, match=r"weights\.json"):
         model.save_weights(tmp_path / "weights.bin", max_shard_size=1)
     with pytest.raises(FileNotFoundError):

@@ -15,6 +15,7 @@ class CallContext:
 
 set_autocast = _rkeras.set_autocast
 mode = _rkeras.mode
+EagerScope = _rkeras.EagerScope
 
 call_context = None  # the CallContext of the calls going on, or None
 weight_budget = None  # while a model is made from a file: what counts the bytes of its weights

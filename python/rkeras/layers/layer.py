@@ -805,6 +805,10 @@ def _wrap_build(build):
         if not self._building:
             self.built = True
             self._tracker.locked = True
+            # A checkpoint that was read before there were weights.
+            restore = self.__dict__.pop("_when_built", None)
+            if restore is not None:
+                restore()
 
     wrapped.__name__ = "build"
     wrapped.__qualname__ = build.__qualname__

@@ -226,7 +226,7 @@ class Model(Trainer, Layer):
         """Reads weights from a file; see `keras.saving.load_weights`."""
         from rkeras.saving import load_weights
 
-        load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
+        return load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
     def export(self, filepath, format="onnx", **kwargs):
         """Writes the model in the format of another program.

@@ -216,6 +216,10 @@ class Optimizer:
             if not self.built:
                 self.build(trainable_variables)
                 self.built = True
+                # A checkpoint that was read before there were slots.
+                restore = self.__dict__.pop("_when_built", None)
+                if restore is not None:
+                    restore()
             unknown = [v for v in trainable_variables if id(v) not in self._index]
             if unknown:
                 raise ValueError(

@@ -11,7 +11,8 @@ def save_weights(model, filepath, overwrite=True, max_shard_size=None, **kwargs)
     """Writes the weights of a model to a file that Keras reads too.
 
     The ending says the format: ".weights.h5" is Keras 3's, with the state of the optimizer; ".weights.json" splits that
-    into several files; another ".h5" or ".hdf5" is the layout of Keras 2; ".safetensors" is for programs beyond Keras.
+    into several files; another ".h5" or ".hdf5" is the layout of Keras 2; ".safetensors" is for programs beyond Keras; a
+    path without ending (or ".ckpt", or save_format="tf") is that of a TensorFlow checkpoint, as in tf.keras 2.
 
     Args:
         model: a built model.
@@ -34,13 +35,20 @@ def save_weights(model, filepath, overwrite=True, max_shard_size=None, **kwargs)
     if kwargs:
         raise ValueError(f"save_weights: expected arguments that it knows. Received: {list(kwargs)}")
     if max_shard_size is not None:
-        if not path.endswith(("weights.h5", "weights.json")):
+        if not path.endswith(("weights.h5", "weights.json")) or save_format == "tf":
             raise ValueError(
                 f'save_weights: expected a path that ends in ".weights.json" with max_shard_size. Received: {path!r}'
             )
+    elif save_format == "tf" or os.path.splitext(path)[1] in ("", ".ckpt"):
+        from rkeras.saving import tf_checkpoint
+
+        _check_built(model, "save_weights")
+        if may_write(path + ".index", overwrite):
+            tf_checkpoint.save_weights(model, path)
+        return
     elif not path.endswith((".h5", ".hdf5", ".safetensors")):
         raise ValueError(
-            'save_weights: expected a path that ends in ".weights.h5" (or ".h5", ".safetensors"; ".weights.json" with '
+            'save_weights: expected a path that ends in ".weights.h5" (or ".h5", ".safetensors", nothing; ".weights.json" with '
             f"max_shard_size). Received: {path!r}"
         )
     _check_built(model, "save_weights")
@@ -74,6 +82,10 @@ def load_weights(model, filepath, skip_mismatch=False, **kwargs):
         by_name: for Keras 2's layout: layers are matched by name rather than by order.
         objects_to_skip: for Keras 3's layout: objects that are left as they are.
 
+    Returns:
+        None; for a TensorFlow checkpoint a status with `expect_partial()` and other checks, as in tf.keras 2. Layers that
+        are not built yet get weights of such a checkpoint when they are.
+
     Raises:
         ValueError: if model and file do not fit, or the model is not built.
         UnsafeFileError: if the file points to other files or holds data larger than the model's.
@@ -84,6 +96,11 @@ def load_weights(model, filepath, skip_mismatch=False, **kwargs):
     kwargs.pop("options", None)  # of tf.keras: where checkpoints are read
     if kwargs:
         raise ValueError(f"load_weights: expected arguments that it knows. Received: {list(kwargs)}")
+    if not os.path.isfile(path) or path.endswith(".index"):
+        from rkeras.saving import tf_checkpoint
+
+        if tf_checkpoint.is_checkpoint(path):
+            return tf_checkpoint.LoadStatus(tf_checkpoint.load_weights(model, path, skip_mismatch))
     kind = weights_format(path)
     _check_built(model, "load_weights")
     if by_name and kind != "hdf5":
@@ -113,6 +130,7 @@ def _read(model, path, kind, skip_mismatch, by_name, skip):
     else:
         with hdf5.open_file(path) as file:
             _read_hdf5(model, file, path, skip_mismatch, by_name, skip)
+    return None
 
 
 def _read_hdf5(model, file, path, skip_mismatch, by_name, skip):
