@@ -75,6 +75,8 @@ def keras_2(keras):
     for name in ("lstm", "transformer"):
         record(keras, "tf_keras", name, {f"tf_keras-{name}.h5": save}, results)
 
+    functions(keras, results)
+
     class Legacy:
         """Keras 2 with the optimizers of before 2.11: other names of slots, and `decay`."""
 
@@ -94,6 +96,30 @@ def keras_2(keras):
     record(Legacy, "tf_keras_legacy", "convnet", {"tf_keras_legacy-convnet.h5": save}, old)
     np.savez_compressed(OUT / "tf_keras.npz", **results)
     np.savez_compressed(OUT / "tf_keras_legacy.npz", **old)
+
+
+def functions(keras, results):
+    """A functional model with TensorFlow's functions as layers."""
+    import tensorflow as tf
+
+    x, z = keras.Input((4, 4, 3), name="x"), keras.Input((4, 4, 3), name="z")
+    h = tf.nn.relu(x / 0.5 - z)
+    h = tf.concat([2.0 - h**2, tf.math.maximum(h, z)], axis=-1)
+    h = h * tf.sigmoid(tf.reduce_mean(h, axis=[1, 2], keepdims=True))
+    f = tf.cast(tf.reshape(h, (-1, 96)), "float32")
+    g = tf.squeeze(tf.expand_dims(f[:, 2:10], 1), 1)
+    g = tf.matmul(g, tf.transpose(keras.layers.Dense(8, use_bias=False)(g), [1, 0]))
+    g = tf.sqrt(tf.abs(g) + tf.exp(-tf.square(g)))
+    s = tf.clip_by_value(tf.nn.softmax(f), 0.0, 0.01)
+    y = keras.layers.Dense(1)(s) + tf.reduce_sum(g, axis=1, keepdims=True)
+    t = tf.stack([y, tf.math.log(2.0 + tf.tanh(y))], axis=1)
+    model = keras.Model(
+        [x, z], tf.reduce_max(t, axis=1) - 0.5 * tf.reduce_min(t, axis=1) + tf.minimum(y, 3.0)
+    )
+    rng = np.random.RandomState(0)
+    results["functions_x"], results["functions_z"] = rng.rand(2, 3, 4, 4, 3).astype("float32")
+    results["functions_y"] = model.predict([results["functions_x"], results["functions_z"]], verbose=0)
+    model.save(OUT / "tf_keras-functions.h5")
 
 
 if __name__ == "__main__":

@@ -153,3 +153,14 @@ def _layer_names(path):
 
     with h5py.File(path) as f:
         return [n.decode() if isinstance(n, bytes) else n for n in f.attrs["layer_names"]]
+
+
+def test_functions_of_tensorflow_as_layers(files, tmp_path):
+    """`x / 255.0`, `tf.concat` ... in a functional model of tf.keras become ops, which `.keras` keeps."""
+    recorded = np.load(files / "tf_keras.npz")
+    x = [recorded["functions_x"], recorded["functions_z"]]
+    model = keras.models.load_model(files / "tf_keras-functions.h5")
+    np.testing.assert_allclose(model.predict(x, verbose=0), recorded["functions_y"], atol=1e-5)
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))

@@ -142,10 +142,27 @@ def test_arguments_that_are_gone_or_renamed():
         == "float16"
     )
     assert layer("InputLayer", batch_input_shape=[2, 3], dtype="int32", ragged=False).batch_shape == (2, 3)
-    with pytest.raises(TypeError, match="keras.ops"):
-        layer("TFOpLambda", function="math.add")
     with pytest.raises(ValueError, match="no_such"):
         layer("Dense", units=1, no_such="thing")
+
+
+def test_unknown_functions_of_tensorflow_are_named():
+    def config(function, arguments):
+        return {"class_name": "Functional", "config": {"name": "m", "layers": [
+            {"class_name": "InputLayer", "name": "x", "inbound_nodes": [], "config": {"name": "x", "batch_input_shape": [None, 3]}},
+            {"class_name": "TFOpLambda", "name": "f", "config": {"name": "f", "function": function},
+             "inbound_nodes": [["x", 0, 0, arguments]]},
+        ], "input_layers": [["x", 0, 0]], "output_layers": [["f", 0, 0]]}}  # fmt: skip
+
+    for function, arguments, match in [
+        ("io.read_file", {}, "io.read_file"), ("nn.relu", {"secret": 1}, "secret"), ("math.add", {}, "'y'"), (None, {}, "None"),
+    ]:  # fmt: skip
+        with pytest.raises((TypeError, ValueError), match=match):
+            legacy_config.modern_object(config(function, arguments), keras_2=True)
+    assert (
+        legacy_config.modern_object(config("nn.relu", {"name": None}), keras_2=True)["class_name"]
+        == "Functional"
+    )
 
 
 def test_hard_sigmoid_of_keras_2(tmp_path):

@@ -5,6 +5,7 @@ within models from 1. Nothing here makes an object: the result goes through the 
 """
 
 from rkeras._core import naming, registry
+from rkeras.saving import tf_functions
 
 # Class names of Keras 1 and 2 that Keras 3 has under another name.
 _RENAMED = {
@@ -69,11 +70,6 @@ def modern_object(config, custom_objects=None, keras_2=False):
         return {**config, "module": "keras", "config": inner}
     cls = _layer_class(name)
     if cls is None:
-        if name in ("TFOpLambda", "SlicingOpLambda"):
-            raise TypeError(
-                f"load_model: expected layers. Received: {name} {inner.get('name')!r}, a TensorFlow function used as a layer "
-                f"({inner.get('function')!r}). Hint: load the weights into a model made of layers and keras.ops."
-            )
         return {**config, "module": None, "registered_name": name}
     return {
         **config, "module": "keras.layers", "class_name": cls.__name__, "config": _layer(name, cls, inner, custom_objects, keras_2)
@@ -182,6 +178,9 @@ def _functional(config, custom_objects, keras_2):
     out = {k: config[k] for k in ("name", "trainable") if k in config}
     out["layers"] = []
     for data in layers:
+        if tf_functions.is_function(data):
+            out["layers"].append(tf_functions.modern_function(data, place, _tensor, _is_place))
+            continue
         modern = dict(modern_object(data, custom_objects, keras_2))
         nodes = data.get("inbound_nodes") or []
         modern["inbound_nodes"] = [
