@@ -9,6 +9,7 @@ import io
 import json
 import marshal
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -749,3 +750,32 @@ def test_damaged_files_give_errors(tmp_path):
         [sys.executable, "-c", _FUZZ, str(tmp_path), count], capture_output=True, text=True, timeout=600
     )  # fmt: skip
     assert run.returncode == 0, (run.stdout.splitlines()[-1:], run.stderr[-2000:])
+
+
+_TRACED = """
+import sys, rkeras as keras
+keras.models.load_model(sys.argv[1])
+open(sys.argv[2], "w").close()
+keras.models.load_model(sys.argv[1])
+open(sys.argv[2], "w").close()
+"""
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+@pytest.mark.parametrize("name", ["m.keras", "m.h5"])
+def test_the_system_sees_one_file(tmp_path, name):
+    """What C libraries open is seen here, too: the file that was asked for and no other, no connection, no program."""
+    path, mark, log = tmp_path / name, tmp_path / "mark", tmp_path / "log"
+    model = small()
+    model.compile("adam", "mse")
+    model.save(path)
+    run = subprocess.run(
+        ["strace", "-f", "-o", str(log), "-e", "trace=open,openat,connect,execve,unlink,mkdir,rename,link,symlink",
+         sys.executable, "-c", _TRACED, str(path), str(mark)], capture_output=True, text=True,
+    )  # fmt: skip
+    if "ptrace" in run.stderr.lower():
+        pytest.skip("this system does not let processes be traced")
+    assert run.returncode == 0, run.stderr
+    calls = log.read_text().split(str(mark))[1].splitlines()[1:-1]
+    assert calls
+    assert all(f'"{path}", O_RDONLY' in c for c in calls), calls

@@ -461,7 +461,7 @@ class Trainer:
         """The arguments of `compile` as plain data."""
         if self.compiled and self._compile_config is not None:
             return {k: _serialize(v) for k, v in self._compile_config.items()}
-        return None
+        return {}
 
     def compile_from_config(self, config):
         """Compiles with arguments from `get_compile_config`."""

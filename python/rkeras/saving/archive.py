@@ -5,12 +5,10 @@ import os
 from rkeras._core import registry
 from rkeras.saving import hdf5
 from rkeras.saving.budget import WeightBudget
-from rkeras.saving.files import UnsafeFileError, may_write, replace_file, replace_folder
+from rkeras.saving.files import FORMAT_VERSION, UnsafeFileError, may_write, replace_file, replace_folder
 from rkeras.saving.state import HDF5Source, read_state, state_bytes
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-# The version of Keras whose format this is.
-FORMAT_VERSION = "3.15.1"
 _MAX_CONFIG_BYTES = 64 << 20
 _MAX_MEMBERS = 10_000
 _MAX_DIRECTORY_BYTES = 4 << 20

@@ -2,6 +2,9 @@
 
 import os
 
+# The version of Keras whose formats these are.
+FORMAT_VERSION = "3.15.1"
+
 
 class UnsafeFileError(ValueError):
     """A file that asks for something a model file must not ask for; it was not loaded."""

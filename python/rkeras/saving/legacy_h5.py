@@ -3,9 +3,8 @@
 from rkeras._core import registry
 from rkeras.saving import hdf5, legacy_config
 from rkeras.saving.budget import WeightBudget
-from rkeras.saving.files import OversizeError
+from rkeras.saving.files import FORMAT_VERSION, OversizeError
 
-FORMAT_VERSION = "3.15.1"
 KERAS_2_VERSION = "2.15.0"
 _SLACK_BYTES = 1 << 20
 _TOP = "top_level_model_weights"
