@@ -151,6 +151,23 @@ def optimizers():
         "amsgrad": keras.optimizers.Adam(0.1, amsgrad=True), "adamw": keras.optimizers.AdamW(0.1, weight_decay=0.05),
         "rmsprop": keras.optimizers.RMSprop(0.1), "rmsprop_centered": keras.optimizers.RMSprop(0.1, momentum=0.5, centered=True),
         "clipped": keras.optimizers.SGD(0.1, global_clipnorm=0.5),
+        "clipnorm": keras.optimizers.Adam(0.1, clipnorm=0.5), "clipvalue": keras.optimizers.SGD(0.1, clipvalue=0.3),
+        "decay": keras.optimizers.SGD(0.1, weight_decay=0.1), "ema": keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9),
+        "ema_overwrite": keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=4),
+        "accumulate": keras.optimizers.Adam(0.1, gradient_accumulation_steps=3), "scaled": keras.optimizers.SGD(0.1, loss_scale_factor=4.0),
+        "schedule": keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 3, 0.5)),
+        "restarts": keras.optimizers.SGD(keras.optimizers.schedules.CosineDecayRestarts(0.1, 3, t_mul=1.5, m_mul=0.8, alpha=0.1)),
+        "adamax": keras.optimizers.Adamax(0.1), "nadam": keras.optimizers.Nadam(0.1), "adagrad": keras.optimizers.Adagrad(0.1),
+        "adadelta": keras.optimizers.Adadelta(0.5), "lion": keras.optimizers.Lion(0.01), "lion_decay": keras.optimizers.Lion(0.01, weight_decay=0.1),
+        "lamb": keras.optimizers.Lamb(0.1), "ftrl": keras.optimizers.Ftrl(0.1),
+        "ftrl_regularized": keras.optimizers.Ftrl(
+            0.1, -0.7, 0.2, l1_regularization_strength=0.05, l2_regularization_strength=0.1,
+            l2_shrinkage_regularization_strength=0.02, beta=0.3,
+        ),
+        "adafactor": keras.optimizers.Adafactor(0.1), "adafactor_absolute": keras.optimizers.Adafactor(0.05, relative_step=False, clip_threshold=0.5),
+        "muon": keras.optimizers.Muon(0.05), "muon_plain": keras.optimizers.Muon(0.05, nesterov=False, rms_rate=None, ns_steps=3, weight_decay=None),
+        "schedule_free": keras.optimizers.ScheduleFreeAdamW(0.1, warmup_steps=4),
+        "loss_scale": keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.1), initial_scale=8.0, dynamic_growth_steps=3),
     }  # fmt: skip
     arrays, configs = {}, {}
     for name, optimizer in cases.items():
@@ -159,12 +176,14 @@ def optimizers():
         arrays |= {f"{name}_start{i}": np.asarray(v) for i, v in enumerate(variables)}
         for step in range(10):
             grads = [draw((3, 2), rng), draw((2,), rng)]
+            if name == "loss_scale" and step == 4:
+                grads[0][1, 1] = np.inf  # this step is left out
             arrays |= {f"{name}_grad{step}_{i}": g for i, g in enumerate(grads)}
             optimizer.apply([keras.ops.convert_to_tensor(g) for g in grads], variables)
         arrays |= {f"{name}_end{i}": np.asarray(v) for i, v in enumerate(variables)}
         configs[name] = {
             "class": type(optimizer).__name__, "config": optimizer.get_config(),
-            "slots": [[v.name, list(v.shape)] for v in optimizer.variables],
+            "slots": [[v.name, list(v.shape)] for v in optimizer.variables], "iterations": int(optimizer.iterations),
         }  # fmt: skip
     np.savez_compressed(HERE / "optimizers.npz", **arrays)
     (HERE / "optimizers.json").write_text(json.dumps(configs, indent=1) + "\n")

@@ -41,4 +41,4 @@ def test_ten_steps(name, compiled):
         [strip(n), s] for n, s in case["slots"]
     ]
     assert optimizer.get_config() == case["config"]
-    assert int(optimizer.iterations.numpy()) == 10
+    assert int(optimizer.iterations.numpy()) == case["iterations"]

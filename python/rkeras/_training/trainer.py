@@ -37,6 +37,7 @@ class Trainer:
     _compile_config = None
     _run_eagerly = False
     _untraceable = False
+    _initial_epoch = None
     _jit_compile = None
     steps_per_execution = 1
 
@@ -314,7 +315,9 @@ class Trainer:
         history = callback_list.history
         evaluator = None
         logs = {}
+        self.__dict__["_initial_epoch"] = None  # a callback may say that earlier epochs are done
         callback_list.on_train_begin()
+        initial_epoch = self._initial_epoch or initial_epoch
         for epoch in range(initial_epoch, epochs):
             self.reset_metrics()
             callback_list.on_epoch_begin(epoch)

@@ -54,7 +54,7 @@ class Adam(Optimizer):
     def update_step(self, gradient, variable, learning_rate):
         """One step for one variable."""
         dtype = variable.dtype
-        g, t = cast(gradient, dtype), cast(self.iterations.value + 1, dtype)
+        g, t = cast(gradient, dtype), cast(self._step_number() + 1, dtype)
         rate = (
             cast(learning_rate, dtype)
             * ops.sqrt(1 - ops.power(self.beta_2, t))
@@ -154,7 +154,7 @@ class Adamax(Optimizer):
     def update_step(self, gradient, variable, learning_rate):
         """One step for one variable."""
         dtype = variable.dtype
-        g, t = cast(gradient, dtype), cast(self.iterations.value + 1, dtype)
+        g, t = cast(gradient, dtype), cast(self._step_number() + 1, dtype)
         rate = cast(learning_rate, dtype) / (1 - ops.power(self.beta_1, t))
         (m_slot, m), (u_slot, u) = slot(self, self._m, variable), slot(self, self._u, variable)
         m = m + (g - m) * (1 - self.beta_1)

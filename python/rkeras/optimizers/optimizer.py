@@ -75,10 +75,10 @@ class Optimizer:
         self._trainable_variables = []
         self._index = {}
         with naming.name_scope(self.name, caller=self):
-            self.iterations = Variable(
+            self._iterations = Variable(
                 initializers.get("zeros"), shape=(), dtype="int", trainable=False, name="iteration"
             )
-            self._track(self.iterations)
+            self._track(self._iterations)
             self._schedule = None
             if callable(learning_rate):
                 self._schedule = learning_rate
@@ -98,6 +98,18 @@ class Optimizer:
         self._variables.append(variable)
 
     # State.
+
+    @property
+    def iterations(self):
+        """The number of steps made: a variable, or with `gradient_accumulation_steps` a tensor."""
+        if self.gradient_accumulation_steps:
+            return ops.floor_divide(self._iterations.tensor_in_mode(), self.gradient_accumulation_steps)
+        return self._iterations
+
+    def _step_number(self):
+        """The same as a tensor."""
+        steps = self.iterations
+        return steps.value if isinstance(steps, Variable) else steps
 
     @property
     def variables(self):
@@ -131,7 +143,7 @@ class Optimizer:
         from rkeras.optimizers.schedules.schedule import LearningRateSchedule
 
         if isinstance(self._learning_rate, LearningRateSchedule):
-            return self._learning_rate(self.iterations.value)
+            return self._learning_rate(self._step_number())
         if self._schedule is not None:
             return self._learning_rate()
         return self._learning_rate
@@ -170,7 +182,8 @@ class Optimizer:
     def add_optimizer_variables(self, trainable_variables, name, initializer="zeros"):
         """Makes slots for all variables: one list, or one per name."""
         names = [name] if isinstance(name, str) else name
-        starts = [initializer] * len(names) if isinstance(initializer, str) else initializer
+        many = isinstance(initializer, (list, tuple))
+        starts = list(initializer) if many else [initializer] * len(names)
         slots = [[] for _ in names]
         for v in trainable_variables:
             for out, n, start in zip(slots, names, starts, strict=True):
@@ -248,7 +261,7 @@ class Optimizer:
         else:
             self._update(grads, variables)
             self._after_update(variables)
-        self.iterations.assign_add(1)
+        self._iterations.assign_add(1)
 
     def _update(self, grads, variables):
         overwritten = [(g, v) for g, v in zip(grads, variables, strict=True) if v.overwrite_with_gradient]
@@ -274,12 +287,12 @@ class Optimizer:
         """Adds up; at every n-th step applies the mean. Written with `where`, so that a step can be traced."""
         steps = self.gradient_accumulation_steps
         slots = [self._accumulated_gradients[self._get_variable_index(v)] for v in variables]
-        due = ops.equal(ops.mod(self.iterations.value + 1, steps), 0)
+        due = ops.equal(ops.mod(self._iterations.value + 1, steps), 0)
         sums = [s.tensor_in_mode() + g for s, g in zip(slots, grads, strict=True)]
         known = {
             id(v): v
             for v in [*self._variables, *variables]
-            if v is not self.iterations and all(v is not s for s in slots)
+            if v is not self._iterations and all(v is not s for s in slots)
         }
         before = {k: v.tensor_in_mode() for k, v in known.items()}
         self._update([s / steps for s in sums], variables)
@@ -330,8 +343,8 @@ class Optimizer:
     def _update_averages(self, variables):
         due = None
         if self.ema_overwrite_frequency:
-            due = ops.equal(ops.mod(self.iterations.value + 1, self.ema_overwrite_frequency), 0)
-        first = cast(ops.not_equal(self.iterations.value, 0), "float32")
+            due = ops.equal(ops.mod(self._step_number() + 1, self.ema_overwrite_frequency), 0)
+        first = cast(ops.not_equal(self._step_number(), 0), "float32")
         for v in variables:
             average = self._model_variables_moving_average[self._get_variable_index(v)]
             momentum = cast(first * self.ema_momentum, v.dtype)

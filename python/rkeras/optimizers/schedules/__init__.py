@@ -3,6 +3,7 @@
 from rkeras._core import registry
 from rkeras.optimizers.schedules.schedule import (
     CosineDecay,
+    CosineDecayRestarts,
     ExponentialDecay,
     InverseTimeDecay,
     LearningRateSchedule,
@@ -12,7 +13,8 @@ from rkeras.optimizers.schedules.schedule import (
 
 _catalogue = registry.Catalogue(
     "learning rate schedule", "keras.optimizers.schedules",
-    [ExponentialDecay, InverseTimeDecay, PolynomialDecay, PiecewiseConstantDecay, CosineDecay, LearningRateSchedule],
+    [ExponentialDecay, InverseTimeDecay, PolynomialDecay, PiecewiseConstantDecay, CosineDecay,
+     CosineDecayRestarts, LearningRateSchedule],
 )  # fmt: skip
 
 

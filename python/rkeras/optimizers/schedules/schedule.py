@@ -166,3 +166,41 @@ class CosineDecay(_Arguments):
             return decayed
         rise = self.initial_learning_rate + (start - self.initial_learning_rate) * step / warm
         return ops.where(step < warm, rise, decayed)
+
+
+class CosineDecayRestarts(_Arguments):
+    """Half cosine waves down to `alpha` times the start, each `t_mul` times as long and `m_mul` times as high as the last.
+
+    Source: Loshchilov and Hutter (2016).
+    """
+
+    def __init__(
+        self, initial_learning_rate, first_decay_steps, t_mul=2.0, m_mul=1.0, alpha=0.0, name="SGDRDecay"
+    ):  # fmt: skip
+        self.initial_learning_rate, self.first_decay_steps = initial_learning_rate, first_decay_steps
+        self._t_mul, self._m_mul, self.alpha, self.name = t_mul, m_mul, alpha, name
+        if first_decay_steps <= 0:
+            raise ValueError(
+                f"CosineDecayRestarts: expected first_decay_steps above 0. Received: {first_decay_steps}"
+            )
+
+    def __call__(self, step):
+        done = cast(convert_to_tensor(step), "float32") / self.first_decay_steps
+        if self._t_mul == 1.0:
+            wave = ops.floor(done)
+            part = done - wave
+        else:
+            # After n waves 1 + t + ... + tⁿ⁻¹ first lengths are over.
+            wave = ops.floor(ops.log(1.0 - done * (1.0 - self._t_mul)) / math.log(self._t_mul))
+            length = ops.power(self._t_mul, wave)
+            part = (done - (1.0 - length) / (1.0 - self._t_mul)) / length
+        height = ops.power(self._m_mul, wave)
+        wave_now = 0.5 * height * (1.0 + ops.cos(math.pi * part))
+        return self.initial_learning_rate * ((1 - self.alpha) * wave_now + self.alpha)
+
+    def get_config(self):
+        """The constructor arguments."""
+        return {
+            "initial_learning_rate": self.initial_learning_rate, "first_decay_steps": self.first_decay_steps,
+            "t_mul": self._t_mul, "m_mul": self._m_mul, "alpha": self.alpha, "name": self.name,
+        }  # fmt: skip
