@@ -148,7 +148,7 @@ class PReLU(Layer):
 
 
 class Softmax(_Elementwise):
-    """e^x / Σ e^x along an axis (or several); masked elements get next to nothing.
+    """e^x / Σ e^x along an axis (or several); masked elements get nothing.
 
     Args:
         axis: the axis.
@@ -165,9 +165,13 @@ class Softmax(_Elementwise):
     def call(self, inputs, mask=None):
         """softmax(inputs)."""
         if mask is not None:
+            mask = mask if mask.dtype == "bool" else ops.greater(mask, 0.5)
             low = -3e4 if inputs.dtype == "float16" else -1e9
-            inputs = inputs + (1.0 - ops.cast(mask, inputs.dtype)) * low
+            inputs = ops.where(mask, inputs, low)
         if isinstance(self.axis, (list, tuple)) and len(self.axis) > 1:
-            return ops.exp(inputs - ops.logsumexp(inputs, axis=list(self.axis), keepdims=True))
-        axis = self.axis[0] if isinstance(self.axis, (list, tuple)) else self.axis
-        return activations.softmax(inputs, axis=axis)
+            y = ops.exp(inputs - ops.logsumexp(inputs, axis=list(self.axis), keepdims=True))
+        else:
+            axis = self.axis[0] if isinstance(self.axis, (list, tuple)) else self.axis
+            y = activations.softmax(inputs, axis=axis)
+        # Where everything is masked the weights are zero, not equal.
+        return y if mask is None else ops.where(mask, y, 0.0)

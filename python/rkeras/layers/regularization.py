@@ -160,6 +160,39 @@ class GaussianDropout(_Noise):
         return inputs * random.draw_like(inputs, 1.0, deviation, self.seed_generator)
 
 
+class AlphaDropout(_Noise):
+    """Elements set to the lower end of selu with probability `rate`, then scaled and shifted, in training.
+
+    Mean and variance of inputs that are normal stay as they are: a (x kept + α' dropped) + b with α' = -α λ of selu.
+
+    Args:
+        rate: the probability.
+        noise_shape: sizes of the pattern, 1 where whole slices share a fate, None for the input's.
+        seed: an integer, or None.
+
+    Example:
+        >>> keras.layers.AlphaDropout(0.5)(keras.ops.ones((1, 2))).numpy().tolist()
+        [[1.0, 1.0]]
+
+    Source: Klambauer et al., 2017.
+    """
+
+    def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
+        super().__init__(rate, seed, **kwargs)
+        self.noise_shape = noise_shape
+
+    def call(self, inputs, training=False):
+        """The inputs with some elements at the lower end, in training."""
+        if not training or self.rate == 0:
+            return inputs
+        low = -1.6732632423543772 * 1.0507009873554805
+        kept = random.dropout(ops.ones_like(inputs), self.rate, self.noise_shape, self.seed_generator)
+        kept = ops.cast(kept > 0, inputs.dtype)
+        a = ((1.0 - self.rate) * (1.0 + self.rate * low**2)) ** -0.5 if self.rate < 1 else 0.0
+        b = -a * low * self.rate
+        return (inputs * kept + (1.0 - kept) * low) * a + b
+
+
 class ActivityRegularization(Layer):
     """The inputs unchanged; l1 Σ|x| + l2 Σx² is added to the loss.
 

@@ -176,6 +176,8 @@ from rkeras.ops.normalization import dot_product_attention as dot_product_attent
 from rkeras.ops.normalization import layer_normalization as layer_normalization
 from rkeras.ops.normalization import normalize as normalize
 from rkeras.ops.normalization import rms_normalization as rms_normalization
+from rkeras.ops.pooling import adaptive_average_pool as adaptive_average_pool
+from rkeras.ops.pooling import adaptive_max_pool as adaptive_max_pool
 from rkeras.ops.pooling import average_pool as average_pool
 from rkeras.ops.pooling import max_pool as max_pool
 from rkeras.ops.reduction import all as all
