@@ -20,7 +20,8 @@ _MODELS = ("Sequential", "Functional", "Model")
 _DROPPED = {
     "implementation", "input_length", "input_dtype", "batch_size", "ragged", "sparse", "fused", "virtual_batch_size",
     "experimental_autocast", "autocast", "time_major", "unroll", "adjustment", "__passive_serialization__",
-    "output_shape_type", "output_shape_module", "synchronized", "cell",
+    "output_shape_type", "output_shape_module", "synchronized", "cell", "query_shape", "key_shape", "value_shape",
+    "softmax_robust_masking",
 }  # fmt: skip
 _KEPT_WHERE_KNOWN = {"unroll", "synchronized", "cell", "batch_size", "sparse", "ragged", "autocast"}
 
@@ -387,8 +388,12 @@ _NEW_ARGUMENTS = {
     "optional": False, "quantization_config": None, "lora_rank": None, "renorm": False, "renorm_clipping": None,
     "renorm_momentum": 0.99, "build_input_shape": ..., "input_axes": None, "output_axes": None, "lora_alpha": None,
     "synchronized": False, "autocast": True, "registered_name": ..., "use_cudnn": ..., "flash_attention": None,
-    "rms_scaling": False,
+    "rms_scaling": False, "use_gate": False, "sliding_window": None,
 }  # fmt: skip
+# The same for arguments that only some layers got with Keras 3.
+_NEW_ARGUMENTS_OF = {"MultiHeadAttention": {"seed": None}}
+# Arguments that Keras 2 wants to see: these shapes are found when the layer is called.
+_OLD_ARGUMENTS_OF = {"MultiHeadAttention": dict.fromkeys(("query_shape", "key_shape", "value_shape"))}
 
 
 def keras_2_object(config):
@@ -405,10 +410,11 @@ def keras_2_object(config):
     if name == "Sequential":
         layers = [keras_2_object(layer) for layer in inner["layers"]]
         return {"class_name": name, "config": {"name": inner["name"], "layers": layers}}
-    out = {}
+    out = dict(_OLD_ARGUMENTS_OF.get(name, {}))
+    new = {**_NEW_ARGUMENTS, **_NEW_ARGUMENTS_OF.get(name, {})}
     for key, value in inner.items():
-        if key in _NEW_ARGUMENTS:
-            if _NEW_ARGUMENTS[key] in (..., value):
+        if key in new:
+            if new[key] in (..., value):
                 continue
             raise NotInKeras2(
                 f"save_model: expected arguments that Keras 2 has. Received: {name}({key}={value!r})"
@@ -439,6 +445,12 @@ def _keras_2_value(key, value):
     return value
 
 
+def _call_names(config):
+    """The names of the arguments of a layer's call."""
+    cls = _layer_class(config["class_name"])
+    return cls._call_signature[0] if cls is not None else ("inputs",)
+
+
 def _keras_2_functional(config):
     models = {
         d["name"]
@@ -463,17 +475,20 @@ def _keras_2_functional(config):
     for data in config["layers"]:
         nodes = []
         for node in data["inbound_nodes"]:
-            if len(node["args"]) != 1:
+            # Keras 2 knows one positional argument; further ones go by name.
+            names = _call_names(data)
+            if not node["args"] or len(node["args"]) > len(names):
                 raise NotInKeras2(
-                    f"save_model: expected calls with one positional argument. Received: {len(node['args'])} for {data['name']!r}"
+                    f"save_model: expected calls on a first argument. Received: {len(node['args'])} for {data['name']!r}"
                 )
+            named = dict(zip(names[1:], node["args"][1:], strict=False))
             first = node["args"][0]
             flat = list(first) if isinstance(first, (list, tuple)) else [first]
             if not all(is_tensor(t) for t in flat):
                 raise NotInKeras2(
                     f"save_model: expected calls on tensors. Received: others for {data['name']!r}"
                 )
-            kwargs = {k: tensors(v) for k, v in node["kwargs"].items() if v is not None}
+            kwargs = {k: tensors(v) for k, v in {**named, **node["kwargs"]}.items() if v is not None}
             nodes.append([[*tensors(t), kwargs] for t in flat])
         layers.append({**keras_2_object(data), "name": data["name"], "inbound_nodes": nodes})
 
