@@ -120,6 +120,20 @@ def test_09_compile_with_all_arguments():
     assert model.loss.reduction == "sum_over_batch_size" and model.loss_weights is None
 
 
+def test_11_weights():
+    names = run(11)
+    files = {p.name for p in Path(".").iterdir()}
+    assert files == {"weights.h5", "checkpoint", "weights.index", "weights.data-00000-of-00001"}
+    want = names["model"].get_weights()
+    for path in ("weights.h5", "weights"):
+        model = run(8)["model"]
+        assert not np.array_equal(model.get_weights()[0], want[0])
+        model.load_weights(path)
+        for a, b in zip(model.get_weights(), want, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert tf.train.latest_checkpoint(".").endswith("weights")
+
+
 def test_12_checkpoint_callback():
     x, y = digits()
     text = (LISTINGS / "12_checkpoint_callback.py").read_text(encoding="utf-8")

@@ -60,7 +60,7 @@ class ModelCheckpoint(_Monitor):
         monitor: the result that is watched.
         verbose: 1 says what is saved.
         save_best_only: only when the watched result is better than ever.
-        save_weights_only: `.weights.h5` instead of whole models.
+        save_weights_only: weights instead of whole models: `.weights.h5`, or another path of `save_weights`.
         mode: "min", "max", or "auto".
         save_freq: "epoch", or a number of batches.
         initial_value_threshold: what the watched result has to beat at first.
@@ -83,9 +83,13 @@ class ModelCheckpoint(_Monitor):
             raise ValueError(
                 f'ModelCheckpoint: expected save_freq "epoch" or a number of batches. Received: {save_freq!r}'
             )
-        if save_weights_only and not self.filepath.endswith(".weights.h5"):
+        endings = (".weights.h5", ".weights.json", ".h5", ".hdf5", ".safetensors", ".ckpt")
+        # A path without ending is that of a TensorFlow checkpoint.
+        named = os.path.splitext(os.path.basename(self.filepath))[1]
+        if save_weights_only and named and not self.filepath.endswith(endings):
             raise ValueError(
-                f'ModelCheckpoint: expected a path ending in ".weights.h5" for weights. Received: {self.filepath!r}'
+                f'ModelCheckpoint: expected a path ending in ".weights.h5" (or {", ".join(endings[2:])}, nothing) for weights. '
+                f"Received: {self.filepath!r}"
             )
         if not save_weights_only and not self.filepath.endswith((".keras", ".h5")):
             raise ValueError(

@@ -49,21 +49,21 @@ class Adafactor(Optimizer):
         if self.built:
             return
         super().build(variables)
-        self._rows, self._columns, self._squares = [], [], []
+        self._r, self._c, self._v = [], [], []
         for v in variables:
             if v.overwrite_with_gradient:
-                for slots in (self._rows, self._columns, self._squares):
+                for slots in (self._r, self._c, self._v):
                     slots.append(None)
                 continue
             factored = len(v.shape) >= 2
-            for slots, shape in ((self._rows, v.shape[:-1]), (self._columns, (*v.shape[:-2], *v.shape[-1:]))):
+            for slots, shape in ((self._r, v.shape[:-1]), (self._c, (*v.shape[:-2], *v.shape[-1:]))):
                 # Vectors get a number in place of rows and columns: Keras's files hold it.
                 slots.append(
                     self.add_variable(shape, dtype=v.dtype, name=v.name)
                     if factored
                     else self.add_variable((), dtype="int32", name=v.name)
                 )
-            self._squares.append(self.add_variable_from_reference(v, name="velocity"))
+            self._v.append(self.add_variable_from_reference(v, name="velocity"))
 
     def update_step(self, gradient, variable, learning_rate):
         """One step for one variable."""
@@ -74,9 +74,9 @@ class Adafactor(Optimizer):
         size = ops.maximum(_rms(w), self.epsilon_2) * bound
         squares = ops.square(g) + self.epsilon_1
         old = 1 - ops.power(t, self.beta_2_decay)
-        v_slot, v = slot(self, self._squares, variable)
+        v_slot, v = slot(self, self._v, variable)
         if len(variable.shape) >= 2:
-            (r_slot, r), (c_slot, c) = slot(self, self._rows, variable), slot(self, self._columns, variable)
+            (r_slot, r), (c_slot, c) = slot(self, self._r, variable), slot(self, self._c, variable)
             r = old * r + (1 - old) * ops.mean(squares, axis=-1)
             c = old * c + (1 - old) * ops.mean(squares, axis=-2)
             r_slot.assign(r)

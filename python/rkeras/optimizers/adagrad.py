@@ -90,12 +90,15 @@ class Adadelta(Optimizer):
             return
         super().build(variables)
         names = ["accumulated_grad", "accumulated_delta_var"]
-        self._grads, self._deltas = self.add_optimizer_variables(variables, names)
+        self._accumulated_grads, self._accumulated_delta_vars = self.add_optimizer_variables(variables, names)
 
     def update_step(self, gradient, variable, learning_rate):
         """One step for one variable."""
         g, rate = cast(gradient, variable.dtype), cast(learning_rate, variable.dtype)
-        (a_slot, a), (d_slot, d) = slot(self, self._grads, variable), slot(self, self._deltas, variable)
+        (a_slot, a), (d_slot, d) = (
+            slot(self, self._accumulated_grads, variable),
+            slot(self, self._accumulated_delta_vars, variable),
+        )
         a = self.rho * a + (1 - self.rho) * ops.square(g)
         step = ops.sqrt(d + self.epsilon) * g / ops.sqrt(a + self.epsilon)
         d = self.rho * d + (1 - self.rho) * ops.square(step)

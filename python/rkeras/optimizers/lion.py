@@ -95,13 +95,16 @@ class Lamb(Optimizer):
         if self.built:
             return
         super().build(variables)
-        self._m, self._v = self.add_optimizer_variables(variables, ["momentum", "velocity"])
+        self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", "velocity"])
 
     def update_step(self, gradient, variable, learning_rate):
         """One step for one variable."""
         dtype = variable.dtype
         g, rate, t = cast(gradient, dtype), cast(learning_rate, dtype), cast(self._step_number() + 1, dtype)
-        (m_slot, m), (v_slot, v) = slot(self, self._m, variable), slot(self, self._v, variable)
+        (m_slot, m), (v_slot, v) = (
+            slot(self, self._momentums, variable),
+            slot(self, self._velocities, variable),
+        )
         m = m + (g - m) * (1 - self.beta_1)
         v = v + (ops.square(g) - v) * (1 - self.beta_2)
         m_slot.assign(m)

@@ -46,7 +46,7 @@ class Nadam(Optimizer):
         if self.built:
             return
         super().build(variables)
-        self._m, self._v = self.add_optimizer_variables(variables, ["momentum", "velocity"])
+        self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", "velocity"])
         dtype = variables[0].dtype if variables else settings.floatx()
         self._u_product = Variable(1.0, dtype=dtype, trainable=False)
         self._track(self._u_product)
@@ -68,7 +68,10 @@ class Nadam(Optimizer):
         g, rate, step = cast(gradient, dtype), cast(learning_rate, dtype), self._step_number() + 1
         now, after = self._momentum(step, dtype), self._momentum(step + 1, dtype)
         product = cast(self._u_product.tensor_in_mode(), dtype)
-        (m_slot, m), (v_slot, v) = slot(self, self._m, variable), slot(self, self._v, variable)
+        (m_slot, m), (v_slot, v) = (
+            slot(self, self._momentums, variable),
+            slot(self, self._velocities, variable),
+        )
         m = m + (g - m) * (1 - self.beta_1)
         v = v + (ops.square(g) - v) * (1 - self.beta_2)
         m_slot.assign(m)

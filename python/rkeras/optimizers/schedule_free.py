@@ -45,8 +45,8 @@ class ScheduleFreeAdamW(Optimizer):
         if self.built:
             return
         super().build(variables)
-        self._z, self._v = self.add_optimizer_variables(variables, ["momentum", "velocity"])
-        for z, v in zip(self._z, variables, strict=True):
+        self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", "velocity"])
+        for z, v in zip(self._momentums, variables, strict=True):
             if z is not None:
                 z.assign(v.tensor())
 
@@ -56,7 +56,10 @@ class ScheduleFreeAdamW(Optimizer):
         g, rate, t = cast(gradient, dtype), cast(learning_rate, dtype), cast(self._step_number() + 1, dtype)
         if self.warmup_steps > 0:
             rate = rate * ops.minimum(t / self.warmup_steps, 1.0)
-        (z_slot, z), (v_slot, v) = slot(self, self._z, variable), slot(self, self._v, variable)
+        (z_slot, z), (v_slot, v) = (
+            slot(self, self._momentums, variable),
+            slot(self, self._velocities, variable),
+        )
         # The average is not kept: it follows from the weights and z.
         x = (variable.tensor_in_mode() - (1 - self.beta_1) * z) / self.beta_1
         v = v + (ops.square(g) - v) * (1 - self.beta_2)

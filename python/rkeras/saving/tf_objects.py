@@ -23,7 +23,7 @@ VALUE = "VARIABLE_VALUE"
 
 # Attribute -> its names in files, the first being that under which it is written as a key.
 _NAMES = {
-    "kernel": ("kernel", "_kernel"), "embeddings": ("embeddings", "_embeddings"), "iterations": ("_iterations", "iter"),
+    "kernel": ("kernel", "_kernel"), "embeddings": ("embeddings", "_embeddings"), "_iterations": ("_iterations", "iter"),
     "_learning_rate": ("_learning_rate", "learning_rate"),
 }  # fmt: skip
 # Bookkeeping, not children.

@@ -58,6 +58,10 @@ class Module:
 
         yield from walk(self)
 
+    def _checkpoint_children(self):
+        """What checkpoints store of it, by name."""
+        return {k: v for k, v in vars(self).items() if k != "_name"}
+
     @property
     def variables(self):
         """All variables."""
