@@ -161,6 +161,9 @@ WORKLOADS = {
     "resnet18": ("ResNet-18 on 224x224, batch 16", resnet18, (224, 224, 3), 16, 16 * 4),
 }
 
+# Measured by `predict` instead of `fit`.
+PREDICTED = {"resnet18"}
+
 
 def start_weights(model):
     """The same Glorot-like weights for every framework, whatever its own generator gives."""

@@ -18,6 +18,7 @@ mode = _rkeras.mode
 EagerScope = _rkeras.EagerScope
 
 call_context = None  # the CallContext of the calls going on, or None
+changes = 0  # how often an attribute of a layer was set; compiled calls of models are made anew when it moves
 weight_budget = None  # while a model is made from a file: what counts the bytes of its weights
 
 

@@ -40,6 +40,8 @@ class Steps:
         self.cache = _rkeras.ProgramCache(PROGRAMS)
         self.compiled = {}  # id of a program -> Compiled
         self.log_slots = {}
+        self.plain = {}  # (kind, shapes and dtypes of x and y) -> Compiled, for single arrays that came before
+        self.results = None  # (names, program that computes the results of the metrics)
 
     def function(self, kind):
         """The method of that kind of step, and whether the user wrote it."""
@@ -51,6 +53,23 @@ class Steps:
     def eager(self):
         """Do steps run op by op?"""
         return self.model.run_eagerly or self.model._untraceable
+
+    def get_plain(self, kind, x, y=None):
+        """The compiled step for single arrays like earlier ones, None if there is none: `get` without a look at structures."""
+        if type(x) is not np.ndarray or (y is not None and type(y) is not np.ndarray) or self.eager():
+            return None
+        return self.plain.get((kind, x.shape, x.dtype, None if y is None else (y.shape, y.dtype)))
+
+    def keep_plain(self, kind, x, y, arrays, compiled):
+        """Remembers the step for `get_plain` if it takes x and y as they are."""
+        given = [x] if y is None else [x, y]
+        if len(given) == len(arrays.flat) and all(
+            type(a) is np.ndarray and a is b for a, b in zip(given, arrays.flat)
+        ):
+            if len(self.plain) >= PROGRAMS:
+                self.plain.clear()
+            key = (kind, x.shape, x.dtype, None if y is None else (y.shape, y.dtype))
+            self.plain[key] = compiled
 
     def get(self, kind, arrays, structure):
         """The compiled step for arrays of these shapes; None if it cannot be traced."""
@@ -75,6 +94,7 @@ class Steps:
             self.compiled[(kind, tuple(specs), fixed)] = compiled
             if len(self.compiled) > 4 * PROGRAMS:
                 self.compiled.clear()
+                self.plain.clear()
                 self.cache.clear()
                 self.compiled[(kind, tuple(specs), fixed)] = compiled
                 self.cache.put(kind, specs, fixed, compiled.program)
@@ -129,12 +149,38 @@ class Steps:
 
     def call(self, kind, data):
         """One step on a batch; results as Python numbers."""
+        x, y, weight = data
+        if weight is None:
+            compiled = self.get_plain(kind, x, y)
+            if compiled is not None:
+                compiled.program(x) if y is None else compiled.program(x, y)
+                return self.read_logs_quickly(compiled)
         arrays = data_module.ArrayData(*data)
         compiled = self.get(kind, arrays.flat, arrays.structure())
         if compiled is None:
             return self.call_eagerly(kind, arrays)
         compiled.program(*arrays.flat)
-        return self.read_logs(compiled)
+        logs = self.read_logs(compiled)
+        if weight is None:
+            self.keep_plain(kind, x, y, arrays, compiled)
+            self.results = None
+        return logs
+
+    def read_logs_quickly(self, compiled):
+        """`read_logs` by a program of its own, traced when the metrics have seen a batch."""
+        if compiled.logs is not None:
+            return self.read_logs(compiled)
+        if self.results is None:
+            graph = _rkeras.Graph()
+            with graph:
+                values = self.model.get_metrics_result()
+            scalar = all(isinstance(v, _rkeras.Tensor) and v.shape == () for v in values.values())
+            program = graph.compile(list(values.values()), name="results") if scalar else None
+            self.results = (tuple(values), program)
+        names, program = self.results
+        if program is None:
+            return self.read_logs(compiled)
+        return {name: float(value) for name, value in zip(names, program())}
 
     def call_eagerly(self, kind, arrays):
         """The same as Python, op by op."""
@@ -145,9 +191,14 @@ class Steps:
 
     def predict(self, x):
         """The predictions for a batch, as NumPy arrays."""
+        compiled = self.get_plain("predict", x)
+        if compiled is not None and compiled.structure == 0:
+            return compiled.program(x)[0].numpy()
         arrays = data_module.ArrayData(x)
         compiled = self.get("predict", arrays.flat, arrays.structure())
-        if compiled is None:
+        if compiled is not None:
+            self.keep_plain("predict", x, None, arrays, compiled)
+        else:
             step, _ = self.function("predict")
             data = pack_x_y_sample_weight(*fill(arrays.structure(), [_rkeras.tensor(a) for a in arrays.flat]))
             return tree.map_structure(np.asarray, step(data))

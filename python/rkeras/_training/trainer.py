@@ -2,6 +2,8 @@
 
 import warnings
 
+import numpy as np
+
 from rkeras import callbacks as callbacks_module
 from rkeras import losses as losses_module
 from rkeras import metrics as metrics_module
@@ -407,6 +409,8 @@ class Trainer:
 
     def _in_order(self, logs):
         """Results as `evaluate` returns them: the loss, then the others in the order of `metrics_names`."""
+        if len(logs) == 1:
+            return next(iter(logs.values()))
         names = [n for n in self.metrics_names if n in logs]
         names += [n for n in logs if n not in names]
         values = [logs[n] for n in names]
@@ -423,6 +427,10 @@ class Trainer:
         Returns:
             NumPy arrays in the structure of the model's outputs.
         """
+        if verbose == 0 and callbacks is None and steps is None and type(x) is np.ndarray:
+            # One batch, watched by nobody: what `predict_on_batch` does.
+            if 0 < len(x) <= (batch_size or 32):
+                return self._steps_or_new().predict(x)
         source = data_module.make_data(x, floatx=settings.floatx())
         runner = self._runner("predict", source, batch_size or 32, False, steps)
         verbose = 1 if verbose == "auto" else int(verbose)

@@ -157,6 +157,7 @@ class Layer(_Tracked):
     # Attributes and what they hold.
 
     def __setattr__(self, name, value):
+        scopes.changes += 1
         tracker = self._tracker
         kind = type(value)
         if kind in (int, float, str, bool, tuple) or value is None:

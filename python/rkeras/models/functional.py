@@ -3,6 +3,7 @@
 from rkeras._core import naming, registry, tree
 from rkeras._core.symbolic import KerasTensor, Operation
 from rkeras._core.tensor import FLOATS, Tensor, convert_to_tensor, get_keras_mask, set_keras_mask
+from rkeras._training.quick_call import quick_call
 from rkeras._training.trainer import Trainer
 from rkeras.layers.input_layer import InputLayer
 from rkeras.layers.input_spec import InputSpec, who
@@ -291,6 +292,10 @@ class Functional(Function, Model):
         return Layer.compute_output_spec(self, inputs, training=training, mask=mask)
 
     def __call__(self, *args, **kwargs):
+        if len(args) == 1 and not kwargs:
+            outputs = quick_call(self, args[0])
+            if outputs is not None:
+                return outputs
         if args:
             args = (self._pick(args[0]), *args[1:])
         elif "inputs" in kwargs:

@@ -2,6 +2,7 @@
 
 from rkeras._core import naming, registry, tree
 from rkeras._core.symbolic import KerasTensor
+from rkeras._training.quick_call import quick_call
 from rkeras._training.trainer import Trainer
 from rkeras.layers.input_layer import InputLayer
 from rkeras.layers.input_spec import who
@@ -147,6 +148,10 @@ class Sequential(Model):
 
     def __call__(self, inputs=None, *args, **kwargs):
         if self._functional is not None:
+            if not args and not kwargs:
+                outputs = quick_call(self, inputs)
+                if outputs is not None:
+                    return outputs
             return Layer.__call__(self, self._functional._pick(inputs), *args, **kwargs)
         if (
             not isinstance(inputs, KerasTensor)

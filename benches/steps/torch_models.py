@@ -1,0 +1,25 @@
+"""The workloads as PyTorch modules: the same layers, logits out."""
+
+from importlib import import_module
+from importlib.util import find_spec
+
+from torch import nn
+
+
+def mlp_small():
+    return nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def mlp_large():
+    stack, size = [], 784
+    for _ in range(3):
+        stack += [nn.Linear(size, 2048), nn.ReLU()]
+        size = 2048
+    return nn.Sequential(*stack, nn.Linear(2048, 10))
+
+
+MODELS = {"mlp_small": mlp_small, "mlp_large": mlp_large}
+# Each family of workloads brings its own file.
+for _name in ("torch_models_conv", "torch_models_rnn", "torch_models_attention"):
+    if find_spec(_name):
+        MODELS |= import_module(_name).MODELS
