@@ -228,3 +228,37 @@ def test_models_that_keras_2_has_no_words_for(tmp_path):
     )
     with pytest.raises(ValueError, match="Keras 2"):
         model.save(tmp_path / "n.h5", save_format="h5")
+
+
+OPTIMIZERS = {
+    "Adam": {"amsgrad": True}, "AdamW": {}, "Adamax": {}, "Nadam": {}, "SGD": {"momentum": 0.9}, "RMSprop": {"momentum": 0.5,
+    "centered": True}, "Adagrad": {}, "Adadelta": {}, "Ftrl": {}, "Lion": {}, "Lamb": {}, "Adafactor": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ["m.keras", "m.h5", "old.h5"])
+@pytest.mark.parametrize("name", [n for n in OPTIMIZERS if hasattr(keras.optimizers, n)])
+def test_states_of_optimizers(tmp_path, name, target):
+    rng = np.random.RandomState(0)
+    x, y = rng.rand(8, 4).astype("float32"), rng.rand(8, 2).astype("float32")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "tanh"), keras.layers.Dense(2)])
+    model.compile(getattr(keras.optimizers, name)(0.01, **OPTIMIZERS[name]), "mse")
+    model.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0)
+    model.save(tmp_path / target, **({"save_format": "h5"} if target == "old.h5" else {}))
+    again = keras.models.load_model(tmp_path / target)
+    assert type(again.optimizer) is type(model.optimizer)
+    for m in (model, again):
+        m.fit(x, y, batch_size=4, epochs=1, shuffle=False, verbose=0)
+    same(again.get_weights(), model.get_weights())
+
+
+def test_schedules_and_other_arguments_of_optimizers(tmp_path):
+    rate = keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)
+    for target in ("m.keras", "m.h5", "old.h5"):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        model.compile(keras.optimizers.Adam(rate, clipnorm=1.0, beta_1=0.8), "mse")
+        model.fit(np.ones((8, 4)), np.ones((8, 2)), batch_size=2, verbose=0)
+        model.save(tmp_path / target, **({"save_format": "h5"} if target == "old.h5" else {}))
+        again = keras.models.load_model(tmp_path / target)
+        np.testing.assert_allclose(float(again.optimizer.learning_rate), 0.1 * 0.5**2, rtol=1e-6)
+        assert (again.optimizer.clipnorm, again.optimizer.beta_1) == (1.0, 0.8)

@@ -71,7 +71,8 @@ def modern_object(config, custom_objects=None, keras_2=False):
         return {**config, "module": "keras", "config": inner}
     cls = _layer_class(name)
     if cls is None:
-        return {**config, "module": None, "registered_name": name}
+        # A class of the program's: registered as "package>Name", or passed by its name alone.
+        return {**config, "module": None, "class_name": name.split(">")[-1], "registered_name": name}
     return {
         **config, "module": "keras.layers", "class_name": cls.__name__, "config": _layer(name, cls, inner, custom_objects, keras_2)
     }  # fmt: skip

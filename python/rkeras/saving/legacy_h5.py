@@ -52,13 +52,17 @@ def write_weights(model, group, keras_2=False):
 
 
 def _write_variables(group, variables, keras_2):
-    suffix = ":0" if keras_2 else ""
+    _write_named(group, [v.path for v in variables], variables, ":0" if keras_2 else "")
+
+
+def _write_named(group, paths, variables, suffix=""):
+    """Writes variables under their paths; where one occurs twice, the second gets a number."""
     names, used = [], set()
-    for v in variables:
-        name, n = v.path, 0
-        while name in used:  # weights of two layers of one name
+    for path in paths:
+        name, n = path, 0
+        while name in used:
             n += 1
-            name = f"{v.path}_{n}"
+            name = f"{path}_{n}"
         used.add(name)
         names.append(name + suffix)
     hdf5.write_texts(group, "weight_names", names)
@@ -199,14 +203,12 @@ def _keras_2_metric(metric, prefix, loss, shape):
 def _write_optimizer(file, optimizer, keras_2):
     group = file.create_group("optimizer_weights")
     variables = optimizer.variables
-    names = [v.path for v in variables]
-    if keras_2:
-        # Keras 2 keeps the learning rate in the config.
-        variables = [v for v in variables if v is not getattr(optimizer, "_learning_rate", None)]
-        names = [f"{n}:0" for n in _keras_2_slot_names(optimizer, variables)]
-    hdf5.write_texts(group, "weight_names", names)
-    for name, v in zip(names, variables, strict=True):
-        hdf5.write_dataset(group, name, v)
+    if not keras_2:
+        _write_named(group, [v.path for v in variables], variables)
+        return
+    # Keras 2 keeps the learning rate in the config.
+    variables = [v for v in variables if v is not getattr(optimizer, "_learning_rate", None)]
+    _write_named(group, _keras_2_slot_names(optimizer, variables), variables, ":0")
 
 
 # Slots: their names here, and in files of Keras 1 and 2.
@@ -449,14 +451,20 @@ def _match(optimizer, names):
     if unnamed:
         # Keras 2.0 names them Variable, Variable_1 ...: all of one kind, then all of the next.
         if any(found.values()) or len(unnamed) != sum(map(len, slots.values())):
-            return None
+            return _in_order(optimizer, names)
         flat = [v for kind in slots for v in slots[kind]]
         return [*pairs, *zip(flat, unnamed, strict=True)]
     for kind, variables_of in slots.items():
         if len(found[kind]) != len(variables_of):
-            return None
+            return _in_order(optimizer, names)
         pairs.extend(zip(variables_of, found[kind], strict=True))
     return pairs
+
+
+def _in_order(optimizer, names):
+    """Pairs of all variables but the learning rate, as the last resort; None if their numbers differ."""
+    kept = [v for v in optimizer.variables if v is not getattr(optimizer, "_learning_rate", None)]
+    return list(zip(kept, names, strict=True)) if len(kept) == len(names) else None
 
 
 def _kind(parts, slots):
