@@ -181,7 +181,7 @@ def test_the_content_says_the_format(tmp_path, trained):
 def test_what_does_not_fit_is_said(tmp_path, trained):
     model, _, _ = trained("mlp")
     with pytest.raises(ValueError, match="ends in"):
-        model.save(tmp_path / "model")
+        model.save(tmp_path / "model.bin")
     with pytest.raises(ValueError, match="ends in"):
         model.save_weights(tmp_path / "weights.bin")
     with pytest.raises(ValueError, match=r"weights\.json"):

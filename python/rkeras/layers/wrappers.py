@@ -215,6 +215,7 @@ class Bidirectional(Layer):
         config = registry.serialize_keras_object(layer)
         prefix = f"{direction}_"
         config["config"].update(changes, name=prefix + layer.name.removeprefix(prefix))
+        config.pop("shared_object_id", None)  # another object, also where files share objects
         config.pop("build_config", None)
         return registry.deserialize_keras_object(config)
 

@@ -228,15 +228,24 @@ class Model(Trainer, Layer):
 
         return load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
-    def export(self, filepath, format="onnx", **kwargs):
-        """Writes the model in the format of another program.
+    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs):
+        """Writes the model's prediction in the format of another program.
+
+        Args:
+            filepath: where to.
+            format: "tf_saved_model": a folder that TensorFlow and its servers run, for any batch size.
+            verbose: whether to print what was written.
+            input_signature: shapes and dtypes of the inputs, nested like them; by default those of the model.
+            **kwargs: settings of the format.
 
         Raises:
-            NotImplementedError: for formats this build lacks.
+            ValueError: for formats that cannot be written, with the reason.
+            NotImplementedError: for a model with an op that the format lacks.
         """
-        raise NotImplementedError(
-            f"{who(self)}.export: expected a format of this build. Received: format={format!r}"
-        )
+        # Upward on purpose: like `save`.
+        from rkeras.export import export_model
+
+        export_model(self, filepath, format, verbose=verbose, input_signature=input_signature, **kwargs)
 
 
 def _from_bytes(data):

@@ -191,7 +191,8 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
     """Writes a model — config, weights, optimizer state — to a file that Keras reads too.
 
     The ending says the format: ".keras" is Keras 3's; ".h5" or ".hdf5" is the layout of Keras 2 as Keras 3 writes it.
-    With `zipped=False`, the files of a ".keras" archive are written to a folder.
+    With `zipped=False`, the files of a ".keras" archive are written to a folder. A path without ending is that of a
+    TensorFlow SavedModel, as in tf.keras 2.
 
     Args:
         model: a model.
@@ -199,10 +200,11 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
         overwrite: whether a file that exists is replaced without asking.
         zipped: False for a folder.
         include_optimizer: whether the state of the optimizer is written too.
-        save_format: as in tf.keras 2: "keras", or "h5" for a file that Keras 2 itself reads.
+        save_format: as in tf.keras 2: "keras", "tf" for a SavedModel, or "h5" for a file that Keras 2 itself reads.
 
     Raises:
         ValueError: for another ending.
+        NotImplementedError: for a SavedModel of a model with an op that has no counterpart in TensorFlow.
         FileExistsError: with overwrite=False, if there is a file and nobody to ask.
 
     Example:
@@ -221,17 +223,18 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
     save_format = kwargs.pop("save_format", None)
     if kwargs:
         raise ValueError(f"save_model: expected arguments that it knows. Received: {list(kwargs)}")
-    if save_format not in (None, "keras", "h5", "hdf5"):
-        raise ValueError(f'save_model: expected save_format "keras" or "h5". Received: {save_format!r}')
+    if save_format not in (None, "keras", "h5", "hdf5", "tf"):
+        raise ValueError(f'save_model: expected save_format "keras", "h5" or "tf". Received: {save_format!r}')
     legacy = path.endswith((".h5", ".hdf5")) or save_format in ("h5", "hdf5")
     if zipped is False and (path.endswith(".keras") or legacy):
         raise ValueError(
             f"save_model: expected the path of a folder with zipped=False. Received: {path!r}. Hint: leave the ending out."
         )
-    if zipped is not False and not legacy and not path.endswith(".keras"):
+    graph = save_format == "tf" or (zipped is None and save_format is None and not os.path.splitext(path)[1])
+    if zipped is not False and not legacy and not graph and not path.endswith(".keras"):
         raise ValueError(
-            f'save_model: expected a path that ends in ".keras" (or ".h5"). Received: {path!r}. Hint: weights alone go to '
-            '".weights.h5" with save_weights(); a folder is written with zipped=False.'
+            f'save_model: expected a path that ends in ".keras" (or ".h5", or nothing for a SavedModel). Received: {path!r}. '
+            'Hint: weights alone go to ".weights.h5" with save_weights(); a folder is written with zipped=False.'
         )
     if not may_write(path, overwrite):
         return
@@ -242,6 +245,12 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
             f"save_model: expected a built model. Received: {model.name!r}, which may have no weights yet. Hint: call it on "
             "data, or build it, first.", stacklevel=3,
         )  # fmt: skip
+    if graph:
+        from rkeras.export import saved_model
+
+        metadata, _ = _config_and_metadata(model, include_optimizer)
+        saved_model.export(model, path, keras_config=metadata, include_optimizer=include_optimizer)
+        return
     if legacy:
         from rkeras.saving import legacy_h5
 
@@ -282,7 +291,7 @@ def _config_and_metadata(model, include_optimizer):
 
 
 def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
-    """Reads a model from a `.keras` file, a folder of its files, or an `.h5` file, written here or by Keras 2 or 3.
+    """Reads a model from a `.keras` file, a folder of its files, an `.h5` file or a SavedModel, written here or by Keras 2 or 3.
 
     Nothing in the file is run: names of classes and functions are looked up among those of rkeras, those registered,
     and `custom_objects`.
@@ -305,6 +314,11 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
     path = os.fspath(filepath)
     if os.path.isdir(path) and os.path.isfile(os.path.join(path, CONFIG)):
         return _load(Folder(path), path, custom_objects, compile, safe_mode)
+    if os.path.isdir(path):
+        from rkeras.saving import saved_model
+
+        if saved_model.is_saved_model(path):
+            return saved_model.load_saved_model(path, custom_objects, compile)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"load_model: expected an existing .keras or .h5 file. Received: {path!r}")
     with open(path, "rb") as f:

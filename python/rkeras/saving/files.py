@@ -89,9 +89,6 @@ def replace_folder(path, files):
         path: where the folder goes.
         files: dict of file name to a function that is given the open file.
     """
-    import shutil
-    import tempfile
-
     path = os.path.abspath(os.fspath(path))
     parent = os.path.dirname(path)
     if not os.path.isdir(parent):
@@ -104,10 +101,50 @@ def replace_folder(path, files):
         for name, write in files.items():
             replace_file(os.path.join(path, name), write)
         return
+
+    def write_all(folder):
+        for name, write in files.items():
+            replace_file(os.path.join(folder, name), write)
+
+    _replace_folder(path, parent, write_all)
+
+
+def replace_tree(path, write):
+    """Writes a folder with all below it through a temporary folder beside it, which takes its place when all is on disk.
+
+    What the old folder held is gone afterwards.
+
+    Args:
+        path: where the folder goes.
+        write: a function that is given the path of the temporary folder.
+    """
+    path = os.path.abspath(os.fspath(path))
+    parent = os.path.dirname(path)
+    os.makedirs(parent, exist_ok=True)
+    if os.path.islink(path) or (os.path.lexists(path) and not os.path.isdir(path)):
+        raise FileExistsError(f"save: expected a folder, or nothing yet. Received: {path!r}")
+
+    def write_all(folder):
+        write(folder)
+        for inner, _, names in os.walk(folder):
+            for name in names:
+                descriptor = os.open(os.path.join(inner, name), os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+            sync_folder(inner)
+
+    _replace_folder(path, parent, write_all)
+
+
+def _replace_folder(path, parent, write):
+    import shutil
+    import tempfile
+
     temporary = tempfile.mkdtemp(prefix=".", suffix=".part", dir=parent)
     try:
-        for name, write in files.items():
-            replace_file(os.path.join(temporary, name), write)
+        write(temporary)
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(temporary, 0o777 & ~mask)

@@ -19,12 +19,18 @@ def write_objects(root, prefix, state=True):
         state: whether the folder's file `checkpoint` names it.
     """
     graph, variables = tf_objects.build_graph(root)
-    tensors = {key: _stored(v) for key, v in variables.items()}
+    tensors = {key: stored(v) for key, v in variables.items()}
     tensors[tf_bundle.OBJECT_GRAPH] = encode(tf_objects.GRAPH, graph)
     tf_bundle.write_checkpoint(prefix, tensors, state=state)
 
 
-def _stored(variable):
+def is_counter(variable):
+    """Does it count steps? Those are 64 bits wide in TensorFlow."""
+    return variable.path.endswith("iteration") and variable.dtype.startswith("int")
+
+
+def stored(variable):
+    """The value of a variable as `write_checkpoint` takes it."""
     if variable.dtype == "bfloat16":
         from rkeras import ops
 

@@ -145,8 +145,8 @@ def _escape(name):
     return name.replace(".", "..").replace("/", ".S")
 
 
-def build_graph(root):
-    """The object graph below `root`: (message for `GRAPH`, dict of key to Variable)."""
+def build_graph(root, optimizer=True):
+    """The object graph below `root`, with or without its optimizer: (message for `GRAPH`, dict of key to Variable)."""
     ids, queue, nodes, variables = {id(root): 0}, [(root, "")], [], {}
     keep = []  # groups are made on the way; their ids must not be used again
     for obj, path in queue:
@@ -159,6 +159,8 @@ def build_graph(root):
             variables[key] = obj
             continue
         for names, child in children(obj):
+            if names == ("optimizer",) and not optimizer:
+                continue
             if id(child) not in ids:
                 ids[id(child)] = len(queue)
                 queue.append((child, f"{path}/{_escape(names[0])}" if path else _escape(names[0])))

@@ -1,20 +1,8 @@
-"""SavedModel folders (`tf.saved_model`), by the functions of `rkeras.saving`."""
-
-
-def _saving(name, what):
-    import rkeras.saving as saving
-
-    function = getattr(saving, name, None)
-    if function is None:
-        raise NotImplementedError(
-            f"tf.saved_model.{what}: expected a format of this build of rkeras. Hint: use model.save('model.keras') and "
-            "tf.keras.models.load_model"
-        )
-    return function
+"""SavedModel folders of Keras models (`tf.saved_model`)."""
 
 
 def save(obj, export_dir, signatures=None, options=None):
-    """Writes a model to a SavedModel folder.
+    """Writes a model to a SavedModel folder, which TensorFlow and its servers run.
 
     Args:
         obj: a Keras model.
@@ -25,9 +13,13 @@ def save(obj, export_dir, signatures=None, options=None):
         raise NotImplementedError(
             "tf.saved_model.save: expected signatures=None. Received: some. Hint: leave them out"
         )
-    return _saving("save_saved_model", "save")(obj, export_dir)
+    if not hasattr(obj, "save_weights"):
+        raise TypeError(f"tf.saved_model.save: expected a Keras model. Received: {type(obj).__name__}")
+    obj.save(export_dir, save_format="tf")
 
 
 def load(export_dir, tags=None, options=None):
-    """Reads a SavedModel folder of a Keras model."""
-    return _saving("load_saved_model", "load")(export_dir)
+    """Reads a SavedModel folder of a Keras model that tf.keras 2 or rkeras wrote; returns the model."""
+    from rkeras.saving.saved_model import load_saved_model
+
+    return load_saved_model(export_dir)
