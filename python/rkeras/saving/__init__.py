@@ -12,6 +12,7 @@ from rkeras.saving import legacy_config as _legacy_config
 from rkeras.saving.archive import load_model as load_model
 from rkeras.saving.archive import save_model as save_model
 from rkeras.saving.budget import limit_model_bytes as limit_model_bytes
+from rkeras.saving.editor import KerasFileEditor as KerasFileEditor
 from rkeras.saving.files import UnsafeFileError as UnsafeFileError
 from rkeras.saving.weights import load_weights as load_weights
 from rkeras.saving.weights import save_weights as save_weights

@@ -36,6 +36,11 @@ class limit_model_bytes:
         _limit = self._before
 
 
+def allowed_bytes(stored_bytes):
+    """The most bytes of weights that a file of that size may hold."""
+    return min(_limit, _FREE_BYTES + _MAX_EXPANSION * stored_bytes)
+
+
 class WeightBudget:
     """Context of building a model from a file: its weights may not be larger than the limit, nor than the file allows.
 
@@ -44,7 +49,7 @@ class WeightBudget:
     """
 
     def __init__(self, stored_bytes):
-        self.allowed = min(_limit, _FREE_BYTES + _MAX_EXPANSION * stored_bytes)
+        self.allowed = allowed_bytes(stored_bytes)
         self.used = 0
 
     def take(self, shape, dtype, who):
