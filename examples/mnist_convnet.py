@@ -12,6 +12,7 @@ import numpy as np
 import rkeras as keras
 
 HERE = Path(__file__).resolve().parent
+BATCH = 128
 
 
 def load_digits(path=None):
@@ -68,12 +69,15 @@ def main():
 
     model = build_model()
     model.summary()
-    model.compile(loss="categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
+    # The rate falls to zero along half a cosine, so that the last epochs settle.
+    steps = args.epochs * -(-len(x_train) // BATCH)
+    rate = keras.optimizers.schedules.CosineDecay(0.002, steps)
+    model.compile(
+        loss="categorical_crossentropy", optimizer=keras.optimizers.Adam(rate), metrics=["accuracy"]
+    )
     verbose = args.verbose if args.verbose == "auto" else int(args.verbose)
     start = time.perf_counter()
-    model.fit(
-        x_train, y_train_onehot, batch_size=128, epochs=args.epochs, validation_split=0.1, verbose=verbose
-    )
+    model.fit(x_train, y_train_onehot, batch_size=BATCH, epochs=args.epochs, verbose=verbose)
     print(f"Trained {args.epochs} epochs in {time.perf_counter() - start:.1f} s")
     loss, accuracy = model.evaluate(x_test, y_test_onehot, verbose=0)
     print(f"Test loss: {loss:.4f}")
