@@ -14,7 +14,7 @@ LEVELS = {
     "activations": 3, "initializers": 3, "regularizers": 3, "constraints": 3, "dtype_policies": 3,
     "losses": 4, "layers": 4.5, "metrics": 4.5, "optimizers": 4.5,
     "callbacks": 5, "_training": 6, "models": 7,
-    "saving": 8, "export": 8.5, "distribution": 8, "utils": 8, "datasets": 8, "preprocessing": 8, "applications": 8,
+    "saving": 8, "export": 8.5, "distribution": 8, "utils": 8, "datasets": 8, "preprocessing": 8.5, "mixed_precision": 8, "applications": 8,
     "tf": 9, "__init__": 9,
 }  # fmt: skip
 BINARY_USERS = {"_core", "ops", "random", "_training", "__init__"}

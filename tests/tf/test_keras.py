@@ -30,6 +30,11 @@ import rkeras.tf as tf
         ("initializers", "GlorotUniform"),
         ("regularizers", "l2"),
         ("constraints", "MaxNorm"),
+        ("mixed_precision", "set_global_policy Policy LossScaleOptimizer"),
+        ("preprocessing.text", "Tokenizer"),
+        ("preprocessing.sequence", "pad_sequences TimeseriesGenerator"),
+        ("preprocessing.image", "load_img img_to_array"),
+        ("preprocessing", "image text sequence"),
     ],
 )
 def test_every_import(module, names):

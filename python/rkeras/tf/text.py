@@ -40,7 +40,9 @@ class StringTensor:
             array[()] = value
         else:
             array = np.asarray(_plain(value), dtype=object)
-        flat = [v.encode() if isinstance(v, str) else bytes(v) for v in array.reshape(-1)]
+        flat = [v.encode() if isinstance(v, str) else v for v in array.reshape(-1)]
+        if not all(isinstance(v, bytes) for v in flat):
+            raise TypeError(f"tf.constant: expected text. Received: {value!r}")
         self.values = np.empty(len(flat), object)
         self.values[:] = flat
         self.values = self.values.reshape(array.shape)

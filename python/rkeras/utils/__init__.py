@@ -21,9 +21,17 @@ from rkeras.random import set_random_seed as set_random_seed
 from rkeras.utils.arrays import normalize as normalize
 from rkeras.utils.arrays import pad_sequences as pad_sequences
 from rkeras.utils.arrays import to_categorical as to_categorical
+from rkeras.utils.directories import image_dataset_from_directory as image_dataset_from_directory
+from rkeras.utils.directories import text_dataset_from_directory as text_dataset_from_directory
 from rkeras.utils.download import get_file as get_file
+from rkeras.utils.images import array_to_img as array_to_img
+from rkeras.utils.images import img_to_array as img_to_array
+from rkeras.utils.images import load_img as load_img
+from rkeras.utils.images import save_img as save_img
 from rkeras.utils.model_visualization import model_to_dot as model_to_dot
 from rkeras.utils.model_visualization import plot_model as plot_model
 from rkeras.utils.progbar import Progbar as Progbar
+from rkeras.utils.timeseries import split_dataset as split_dataset
+from rkeras.utils.timeseries import timeseries_dataset_from_array as timeseries_dataset_from_array
 
 Sequence = PyDataset  # its name in Keras 2

@@ -80,11 +80,10 @@ def stack(elements):
 def _stack(values):
     first = values[0]
     if isinstance(first, StringTensor):
-        return StringTensor(
-            np.array([v.values for v in values] + [None], object)[:-1]
-            if first.ndim == 0
-            else np.stack([v.values for v in values])
-        )
+        out = np.empty((len(values), *first.shape), object)
+        for i, v in enumerate(values):
+            out[i] = v.values[()]
+        return StringTensor(out)
     if not isinstance(first, np.ndarray):
         raise TypeError(
             f"Dataset.batch: expected tensors. Received: {type(first).__name__}. Hint: flat_map them first"

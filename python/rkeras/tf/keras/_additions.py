@@ -26,6 +26,7 @@ MODULES = {
     "optimizers.experimental": {},
     "experimental": {},
     "mixed_precision.experimental": {},
+    "utils.experimental": {},
     "callbacks.experimental": {"BackupAndRestore": getattr(_callbacks, "BackupAndRestore", None)},
 }  # fmt: skip
 # What stands behind a module that has another name in Keras 3.
@@ -36,6 +37,7 @@ RENAMED = {
     "optimizers.experimental": "optimizers",
     "experimental": "optimizers.schedules",
     "mixed_precision.experimental": "mixed_precision",
+    "utils.experimental": "utils",
     "callbacks.experimental": "callbacks",
 }
 HINTS = {
@@ -43,6 +45,7 @@ HINTS = {
     "model_to_estimator": " Hint: use model.fit.",
     "CuDNNLSTM": " Hint: use LSTM, which is compiled.",
     "CuDNNGRU": " Hint: use GRU, which is compiled.",
+    "ImageDataGenerator": " Hint: use tf.keras.utils.image_dataset_from_directory and layers such as RandomFlip.",
     "LocallyConnected1D": " Hint: Keras 3 has none either; use Conv1D.",
     "LocallyConnected2D": " Hint: Keras 3 has none either; use Conv2D.",
 }
