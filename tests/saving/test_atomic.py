@@ -13,29 +13,39 @@ import rkeras as keras
 # The whole experiment is 200 kills; a few show that it works.
 KILLS = int(os.environ.get("RKERAS_KILLS", "12"))
 
-WRITER = """
-import sys
+# Imports once, then forks a writer for every line it reads, before it has run any op (and so has any thread).
+NURSERY = """
+import os, sys
 import numpy as np, rkeras as keras
-path, kind = sys.argv[1:]
-model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(256), keras.layers.Dense(64)])
-model.compile("adam", "mse")
-model.optimizer.build(model.trainable_variables)
-n = 0
-print("ready", flush=True)
-while True:
-    n += 1
-    for v in model.weights:
-        v.assign(np.full(v.shape, n, "float32"))
-    model.optimizer.iterations.assign(n)
-    if kind == "folder":
-        model.save(path, zipped=False)
-    elif kind == "shards":
-        model.save_weights(path, max_shard_size=1e-4)
-    elif path.endswith((".keras", ".h5")) and "weights" not in path:
-        model.save(path)
-    else:
-        model.save_weights(path)
-    print(n, flush=True)
+
+def write(path, kind):
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(256), keras.layers.Dense(64)])
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    n = int.from_bytes(os.urandom(2), "little")  # what the file holds tells which writer wrote it
+    while True:
+        n += 1
+        for v in model.weights:
+            v.assign(np.full(v.shape, n, "float32"))
+        model.optimizer.iterations.assign(n)
+        if kind == "folder":
+            model.save(path, zipped=False)
+        elif kind == "shards":
+            model.save_weights(path, max_shard_size=1e-4)
+        elif kind in ("keras", "h5"):
+            model.save(path)
+        else:
+            model.save_weights(path)
+        os.write(1, b"saved\\n")
+
+for line in sys.stdin:
+    path, kind = line.split()
+    child = os.fork()
+    if child == 0:
+        write(path, kind)
+    os.write(1, f"child {child}\\n".encode())
+    os.waitpid(child, 0)
+    os.write(1, b"\\ngone\\n")
 """
 
 KINDS = {
@@ -58,25 +68,36 @@ def check(path, kind):
         assert int(model.optimizer.iterations.numpy()) == values.pop()
 
 
+@pytest.fixture(scope="module")
+def nursery():
+    """The process that forks writers."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    yield process
+    process.stdin.close()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and kill -9")
 @pytest.mark.parametrize("kind", KINDS)
-def test_kill_in_the_middle(tmp_path, kind):
+def test_kill_in_the_middle(tmp_path, nursery, kind):
     """Processes that save over and over are killed at random moments: the old file or the new one is whole."""
     path = str(tmp_path / KINDS[kind])
     rng = np.random.RandomState(len(kind))
     kills = max(KILLS // len(KINDS) + (list(KINDS).index(kind) < KILLS % len(KINDS)), 1)
     for _ in range(kills):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, path, kind], stdout=subprocess.PIPE, text=True
-        )
-        try:
-            assert writer.stdout.readline().strip() == "ready"
-            if not os.path.exists(path):
-                writer.stdout.readline()  # the first file is there
-            time.sleep(rng.uniform(0, 0.08))
-        finally:
-            writer.send_signal(signal.SIGKILL)
-            writer.wait()
-            writer.stdout.close()
+        print(path, kind, file=nursery.stdin, flush=True)
+        word, child = nursery.stdout.readline().split()
+        assert word == "child"
+        # From the second save on, the file is there; what is killed is one of the next.
+        while nursery.stdout.readline() != "saved\n":
+            pass
+        time.sleep(rng.uniform(0, 0.03))
+        os.kill(int(child), signal.SIGKILL)
+        while nursery.stdout.readline() != "gone\n":
+            pass
         check(path, kind)
 
 
