@@ -66,3 +66,21 @@ def test_what_is_no_polynomial_is_refused():
     with pytest.raises(ValueError, match="changes no variables"):
         v = keras.Variable(0.0)
         list_function(lambda x: v.assign(keras.ops.sum(x)), [((None, 4), "float32")], [v])
+
+
+def test_sizes_that_are_no_formula_are_named_where_they_are_met():
+    model = keras.Sequential([keras.Input((None, 2)), keras.layers.Conv1D(3, 3, strides=2)])
+    listing = list_function(model, [((None, None, 2), "float32")], model.variables)
+    (name, (node, output, axis)) = next(iter(listing.found.items()))
+    assert listing.nodes[node].op == "conv" and (output, axis) == (0, 1)
+    assert listing.nodes[node].outputs[0][0] == (Dim({("batch",): 1}), Dim({(name,): 1}), 3)
+    # Later results share the name.
+    n, o = listing.outputs[0]
+    assert listing.nodes[n].outputs[o][0][1].name == name and len(listing.found) == 1
+
+
+def test_fused_ops_carry_what_they_stand_for():
+    listing = list_function(keras.ops.softmax, [((None, 4), "float32")])
+    (softmax,) = [n for n in listing.nodes if n.op == "softmax"]
+    assert "exp" in {n.op for n in softmax.reference.nodes}
+    assert softmax.reference.arity == 1 and listing.nodes[0].reference is None

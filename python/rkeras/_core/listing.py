@@ -4,6 +4,7 @@ A function is traced with several sizes in place of each unknown one. What diffe
 in the sizes, linear in each of them: `2*batch`, `batch*time`, `time - 2`. So layers need no care for unknown sizes.
 """
 
+import contextlib
 import itertools
 
 import numpy as np
@@ -57,14 +58,16 @@ class Listed:
       (0, 1, 2 ...) or "scalar" (the one number is a Dim, in `value`),
     * "variable": `value` is the Variable.
 
-    Traced functions in attributes are Listings.
+    Traced functions in attributes are Listings; so is `reference`, the composition that a fused op stands for (None for
+    other ops): what is translated where a format lacks the op.
     """
 
-    __slots__ = ("attrs", "fill", "inputs", "op", "outputs", "position", "value")
+    __slots__ = ("attrs", "fill", "inputs", "op", "outputs", "position", "reference", "value")
 
     def __init__(self, op, attrs, inputs, outputs, position=None, value=None, fill=None):
         self.op, self.attrs, self.inputs, self.outputs = op, attrs, inputs, outputs
         self.position, self.value, self.fill = position, value, fill
+        self.reference = None
 
     def __repr__(self):
         return f"{self.op}{self.inputs} {self.attrs} -> {self.outputs}"
@@ -78,12 +81,15 @@ class Listing:
         outputs: ports of the results.
         structure: the results as they were nested, positions in `outputs` in place of tensors.
         sizes: dict of name to (input, axis).
+        found: dict of name to (node, output, axis): sizes that are no formula of `sizes`, such as those behind a
+            convolution with strides, where they are met first.
         arity: how many arguments a function takes before the values it captured.
     """
 
     def __init__(self, nodes, outputs, structure=None, sizes=None, arity=None):
         self.nodes, self.outputs, self.structure = nodes, outputs, structure
         self.sizes = sizes or {}
+        self.found = {}
         self.arity = arity
 
 
@@ -156,8 +162,8 @@ def _list(function, specs, variables, shared):
             )
         structure = structure or _places(result)
     fit = _Fit(keys, corners, points)
-    listing = fit.merge([t[0] for t in traces], [t[1] for t in traces], known)
-    listing.structure, listing.sizes = structure, sizes
+    listing = fit.merge([t[0] for t in traces], [t[1] for t in traces], known, outermost=True)
+    listing.structure, listing.sizes, listing.found = structure, sizes, fit.found
     return listing
 
 
@@ -175,11 +181,24 @@ class _Fit:
         self.subsets = [tuple(sorted(k for k, bit in zip(keys, c, strict=True) if bit)) for c in corners]
         rows = [[float(np.prod([p[n] for n in s])) for s in self.subsets] for p in points[: len(corners)]]
         self.inverse = np.linalg.inv(np.array(rows))
+        self.names, self.found = {}, {}  # of sizes that are no polynomials: values -> Dim, name -> place
+
+    def size(self, values, place):
+        """The number or Dim; what is no polynomial gets a name of its own where it is met first."""
+        try:
+            return self.number(values)
+        except ValueError:
+            name = f"size_{len(self.found)}"
+            self.found[name] = place
+            self.names[tuple(values)] = Dim({(name,): 1})
+            return self.names[tuple(values)]
 
     def number(self, values):
         """The number, or the Dim, that takes these values."""
         if all(v == values[0] for v in values):
             return values[0]
+        if tuple(values) in self.names:
+            return self.names[tuple(values)]
         if any(not isinstance(v, int) for v in values):
             raise _odd(values)
         coefficients = self.inverse @ np.array(values[:-1], float)
@@ -203,7 +222,7 @@ class _Fit:
             return tuple(self.number(list(column)) for column in zip(*values, strict=True))
         return self.number(values)
 
-    def merge(self, traces, ports, known):
+    def merge(self, traces, ports, known, outermost=False):
         """One list of nodes from the same function's traces."""
         if len({len(t) for t in traces}) > 1 or any(p != ports[0] for p in ports):
             raise _odd([f"{len(t)} nodes" for t in traces])
@@ -212,11 +231,20 @@ class _Fit:
             first = rows[0]
             if any(r["op"] != first["op"] or r["inputs"] != first["inputs"] for r in rows):
                 raise _odd([r["op"] for r in rows])
-            attrs = {k: self.attribute([r["attrs"][k] for r in rows], known) for k in first["attrs"]}
             outputs = []
-            for column in zip(*(r["outputs"] for r in rows), strict=True):
-                outputs.append((self.attribute([c[0] for c in column], known), column[0][1]))
+            for o, column in enumerate(zip(*(r["outputs"] for r in rows), strict=True)):
+                shapes = [c[0] for c in column]
+                if outermost and len({len(s) for s in shapes}) == 1:
+                    sizes = zip(*shapes, strict=True)
+                    shape = tuple(self.size(list(s), (len(nodes), o, a)) for a, s in enumerate(sizes))
+                else:
+                    shape = self.attribute(shapes, known)
+                outputs.append((shape, column[0][1]))
+            attrs = {k: self.attribute([r["attrs"][k] for r in rows], known) for k in first["attrs"]}
             node = Listed(first["op"], attrs, first["inputs"], outputs)
+            if all("reference" in r for r in rows):
+                with contextlib.suppress(ValueError):  # it may be another one for other sizes
+                    node.reference = self.attribute([r["reference"] for r in rows], known)
             if node.op == "input":
                 node.position = first["position"]
             elif node.op == "variable":

@@ -19,7 +19,13 @@ def _saved_model(model, filepath, input_signature, **kwargs):
     saved_model.export(model, filepath, input_signature)
 
 
-_FORMATS = {"tf_saved_model": _saved_model}
+def _onnx(model, filepath, input_signature, **kwargs):
+    from rkeras.export import onnx
+
+    onnx.export(model, filepath, input_signature=input_signature, **kwargs)
+
+
+_FORMATS = {"tf_saved_model": _saved_model, "onnx": _onnx}
 
 
 def export_model(model, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs):
@@ -28,10 +34,11 @@ def export_model(model, filepath, format="tf_saved_model", verbose=None, input_s
     Args:
         model: a built model.
         filepath: where to.
-        format: "tf_saved_model": a folder that TensorFlow and TensorFlow Serving run, for any batch size.
+        format: "tf_saved_model": a folder that TensorFlow and TensorFlow Serving run, for any batch size; "onnx": a
+            file that ONNX Runtime and others run, for any batch size.
         verbose: whether to print what was written.
         input_signature: shapes and dtypes of the inputs, nested like them; by default those of the model.
-        **kwargs: settings of the format.
+        **kwargs: settings of the format; `opset_version` (18 to 23) of ONNX.
     """
     if format not in _FORMATS:
         why = _ABSENT.get(format, "no such format is known")

@@ -233,10 +233,11 @@ class Model(Trainer, Layer):
 
         Args:
             filepath: where to.
-            format: "tf_saved_model": a folder that TensorFlow and its servers run, for any batch size.
+            format: "tf_saved_model": a folder that TensorFlow and its servers run, for any batch size; "onnx": a
+                file that ONNX Runtime and others run, for any batch size.
             verbose: whether to print what was written.
             input_signature: shapes and dtypes of the inputs, nested like them; by default those of the model.
-            **kwargs: settings of the format.
+            **kwargs: settings of the format; `opset_version` (18 to 23) of ONNX.
 
         Raises:
             ValueError: for formats that cannot be written, with the reason.

@@ -1,11 +1,15 @@
 //! Recorded graphs as plain data: what exporters to other programs' formats read.
 
+use std::sync::Arc;
+
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use rkeras_core::op::Attr;
+use rkeras_core::error::Error;
+use rkeras_core::op::{Attr, Op};
 use rkeras_core::ops::slice::OPEN;
-use rkeras_core::trace::{Graph, Node, NodeKind, Port, Value};
+use rkeras_core::shape::Spec;
+use rkeras_core::trace::{Function, Graph, GraphBody, Node, NodeKind, Port, Value};
 
 use crate::tensor::{PyTensor, shape_tuple};
 use crate::trace::PyFunction;
@@ -32,7 +36,14 @@ fn attribute<'py>(py: Python<'py>, attr: &Attr) -> PyResult<Bound<'py, PyAny>> {
     }
 }
 
-fn node<'py>(py: Python<'py>, node: &Node) -> PyResult<Bound<'py, PyDict>> {
+/// The composition that a fused op stands for, traced for these inputs.
+fn reference(op: &Arc<dyn Op>, inputs: &[Spec]) -> Option<Function> {
+    let missing = || Error::internal(op.name(), "no reference");
+    let traced = Function::trace(inputs, |x| op.reference(x).unwrap_or_else(|| Err(missing())));
+    traced.ok().filter(|(_, captures)| captures.is_empty()).map(|(function, _)| function)
+}
+
+fn node<'py>(py: Python<'py>, node: &Node, body: &GraphBody) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     let attrs = PyDict::new(py);
     let op = match &node.kind {
@@ -52,6 +63,14 @@ fn node<'py>(py: Python<'py>, node: &Node) -> PyResult<Bound<'py, PyDict>> {
             for (name, attr) in &op.attrs().0 {
                 attrs.set_item(*name, attribute(py, attr)?)?;
             }
+            let inputs: Vec<Spec> = node
+                .inputs
+                .iter()
+                .map(|p| body.nodes[p.node as usize].specs[p.output as usize].clone())
+                .collect();
+            if let Some(function) = reference(op, &inputs) {
+                dict.set_item("reference", Bound::new(py, PyFunction(function))?)?;
+            }
             op.name()
         }
     };
@@ -70,6 +89,6 @@ fn node<'py>(py: Python<'py>, node: &Node) -> PyResult<Bound<'py, PyDict>> {
 pub fn nodes<'py>(py: Python<'py>, graph: &Graph) -> PyResult<Bound<'py, PyList>> {
     // A copy: an op of the graph may carry functions, whose graphs are locked in their turn.
     let body = graph.lock().clone();
-    let items = body.nodes.iter().map(|n| node(py, n)).collect::<PyResult<Vec<_>>>()?;
+    let items = body.nodes.iter().map(|n| node(py, n, &body)).collect::<PyResult<Vec<_>>>()?;
     PyList::new(py, items)
 }

@@ -268,7 +268,7 @@ impl PyGraph {
 
     /// What was recorded, one dict per node in the order of recording: "op" (or "input", "constant", "variable"),
     /// "attrs", "inputs" as pairs (node, output), "outputs" as pairs (shape, dtype); beside them "position" of an
-    /// input, "value" of a constant, "variable" (its `uid`).
+    /// input, "value" of a constant, "variable" (its `uid`), "reference" of a fused op (the function that it stands for).
     fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, pyo3::types::PyList>> {
         listing::nodes(py, &self.0)
     }

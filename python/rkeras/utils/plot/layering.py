@@ -33,12 +33,23 @@ class Spot:
 class Edge:
     """An edge from `source` to `target`; ports are distances from their middles, None where free to choose."""
 
-    __slots__ = ("chain", "flipped", "gaps", "label", "source", "source_port", "target", "target_port")
+    __slots__ = (
+        "chain",
+        "flipped",
+        "gaps",
+        "label",
+        "loose",
+        "source",
+        "source_port",
+        "target",
+        "target_port",
+    )
 
     def __init__(self, source, target, label, source_port=None, target_port=None):
         self.source, self.target, self.label = source, target, label
         self.source_port, self.target_port = source_port, target_port
         self.flipped = False
+        self.loose = False  # may the lower end be moved a little along its node?
         self.chain = []  # Spots from the upper to the lower end
         self.gaps = []  # what routing found: one Crossing per gap between ranks
 

@@ -199,6 +199,7 @@ class _Level:
         layering.order(self.rows)
         placing.place(self.rows, NODE_GAP)
         routing.choose_ports(self.drawn)
+        routing.straighten(self.rows, self.drawn)
         tracks = routing.cross_gaps(self.drawn, max(len(self.rows) - 1, 0))
         self._place_ranks(tracks)
         self._frame()

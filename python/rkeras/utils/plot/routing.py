@@ -26,7 +26,8 @@ def choose_ports(edges):
         top, bottom = e.chain[0], e.chain[-1]
         if e.source_port is None:
             sides.setdefault((id(top), "below"), (top, []))[1].append((e, "source_port", e.chain[1]))
-        if e.target_port is None:
+        e.loose = e.target_port is None
+        if e.loose:
             sides.setdefault((id(bottom), "above"), (bottom, []))[1].append((e, "target_port", e.chain[-2]))
     for spot, ends in sides.values():
         far = []
@@ -56,6 +57,31 @@ def _step(spot, count):
     return min(PORT_STEP, room / count) if count > 0 else 0.0
 
 
+def straighten(rows, edges, reach=24.0, room=9.0):
+    """Moves long edges a little sideways where that saves them a small bend at one of their ends."""
+    for e in edges:
+        passed = e.chain[1:-1]
+        if not passed or any(abs(s.x - passed[0].x) > 0.1 for s in passed):
+            continue
+        ends = (e.chain[0].x + e.source_port, e.chain[-1].x + e.target_port)
+        for x in sorted(ends, key=lambda x, at=passed[0].x: abs(x - at)):
+            if 0.6 <= abs(x - passed[0].x) <= reach and all(_free(rows[s.rank], s, x, room) for s in passed):
+                for s in passed:
+                    s.x = x
+                break
+            if abs(x - passed[0].x) < 0.6:
+                break
+
+
+def _free(row, spot, x, room):
+    """May a Spot stand at x, between its neighbours?"""
+    i = spot.index
+    left, right = row[i - 1] if i else None, row[i + 1] if i + 1 < len(row) else None
+    return (left is None or left.x + left.breadth / 2 + room <= x) and (
+        right is None or x <= right.x - right.breadth / 2 - room
+    )
+
+
 def cross_gaps(edges, gaps):
     """Gives every edge its Crossings and every Crossing its track; returns the tracks that each gap needs."""
     by_gap = [[] for _ in range(gaps)]
@@ -64,7 +90,8 @@ def cross_gaps(edges, gaps):
         for i, (u, v) in enumerate(pairwise(e.chain)):
             upper = u.x + (e.source_port if i == 0 else 0.0)
             lower = v.x + (e.target_port if i == len(e.chain) - 2 else 0.0)
-            if abs(upper - lower) < 0.6:
+            last = i == len(e.chain) - 2
+            if abs(upper - lower) < (3.5 if last and e.loose else 0.6):
                 lower = upper
             crossing = Crossing(upper, lower)
             e.gaps.append(crossing)

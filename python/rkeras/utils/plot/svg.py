@@ -5,7 +5,7 @@ from xml.sax.saxutils import escape, quoteattr
 from rkeras.utils.plot import font
 from rkeras.utils.plot.scene import Text
 
-FAMILY = "Helvetica, Arial, 'Liberation Sans', sans-serif"
+FAMILY = "Helvetica, Arial, sans-serif"  # named at every text: simple programs do not inherit it
 
 
 def write(scene):
@@ -13,8 +13,7 @@ def write(scene):
     w, h = _number(scene.width), _number(scene.height)
     out = [
         '<?xml version="1.0" encoding="UTF-8"?>',
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{w}pt" height="{h}pt" viewBox="0 0 {w} {h}" '
-        f'font-family="{FAMILY}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{w}pt" height="{h}pt" viewBox="0 0 {w} {h}">',
         f'<rect width="{w}" height="{h}" fill="#ffffff"/>',
     ]
     for i, group in enumerate(scene.groups):
@@ -45,7 +44,7 @@ def _text_element(t):
     # The layout counts on these widths, whatever font the reader has.
     fitted = f' textLength="{_number(length)}" lengthAdjust="spacingAndGlyphs"' if known and t.text else ""
     return (
-        f'<text x="{_number(t.x)}" y="{_number(t.y)}" font-size="{_number(t.size)}"{weight} fill="{t.color}"'
+        f'<text font-family="{FAMILY}" x="{_number(t.x)}" y="{_number(t.y)}" font-size="{_number(t.size)}"{weight} fill="{t.color}"'
         f'{fitted} xml:space="preserve">{_text(t.text)}</text>'
     )
 
