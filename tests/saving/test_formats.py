@@ -208,6 +208,15 @@ def test_what_does_not_fit_is_said(tmp_path, trained):
     np.testing.assert_array_equal(other.get_weights()[0], start[0])
 
 
+def test_folders_above(tmp_path, trained):
+    model, _, _ = trained("mlp")
+    model.save(tmp_path / "a" / "b" / "m.h5")
+    model.save(tmp_path / "c" / "d" / "m", zipped=False)
+    keras.models.load_model(tmp_path / "c" / "d" / "m")
+    with pytest.raises(FileNotFoundError, match="makedirs"):
+        model.save(tmp_path / "e" / "m.keras")
+
+
 def test_without_the_optimizer(tmp_path, trained):
     model, before, _ = trained("mlp")
     for target in ("m.keras", "m.h5", "folder"):

@@ -251,6 +251,9 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
         metadata, _ = _config_and_metadata(model, include_optimizer)
         saved_model.export(model, path, keras_config=metadata, include_optimizer=include_optimizer)
         return
+    if legacy or zipped is False:
+        # As in Keras, which makes the folders above these, and not those above a .keras file.
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     if legacy:
         from rkeras.saving import legacy_h5
 
