@@ -22,6 +22,10 @@ def models(keras):
     one(
         "conv2d_any_size", (None, None, 2), ("Conv2D", 3, 3, {"padding": "same"}), ("GlobalAveragePooling2D",)
     )
+    one(
+        "strides_any_size", (None, None, 3), ("Conv2D", 4, 3, {"padding": "same", "strides": 2}), ("Reshape", (-1, 4)),
+        ("LayerNormalization",),
+    )  # fmt: skip
     one("conv3d", (5, 5, 5, 2), ("Conv3D", 3, 2, {"strides": 2}), ("MaxPooling3D", 2))
     one("conv1d_transpose", (5, 3), ("Conv1DTranspose", 4, 3, {"strides": 2, "padding": "same"}))
     one("conv2d_transpose_same", (5, 6, 3), ("Conv2DTranspose", 4, 3, {"strides": 2, "padding": "same"}))
@@ -71,6 +75,9 @@ def models(keras):
         ("Rescaling", 0.5, {"offset": 1.0}),
         ("Normalization", {"mean": 0.1, "variance": 2.0}),
     )
+    if hasattr(layers, "MultiHeadAttention"):
+        x = keras.Input((None, 8))
+        out["attention_causal"] = keras.Model(x, layers.MultiHeadAttention(2, 4)(x, x, use_causal_mask=True))
     a, b = keras.Input((3, 4), name="a"), keras.Input((3, 4), name="b")
     merged = [
         layers.Add()([a, b]),

@@ -84,3 +84,24 @@ def test_fused_ops_carry_what_they_stand_for():
     (softmax,) = [n for n in listing.nodes if n.op == "softmax"]
     assert "exp" in {n.op for n in softmax.reference.nodes}
     assert softmax.reference.arity == 1 and listing.nodes[0].reference is None
+
+
+def test_constants_of_unknown_sizes():
+    def function(x):
+        n = x.shape[1]
+        line = keras.ops.arange(n)
+        seen = keras.ops.expand_dims(line, 1) >= keras.ops.expand_dims(line, 0)
+        return [
+            seen,
+            keras.ops.logical_not(seen),
+            keras.ops.expand_dims(line, 0),
+            keras.ops.triu(keras.ops.ones((n, n)), 1),
+        ]
+
+    listing = list_function(function, [((None, None), "float32")])
+    fills = [listing.nodes[n].fill for n, _ in listing.outputs[:3]]
+    assert fills == [("triangle", 0, False), ("triangle", 0, True), "range"]
+    with pytest.raises(ValueError, match="unknown sizes"):
+        list_function(
+            lambda x: keras.ops.sin(keras.ops.arange(x.shape[1], dtype="float32")), [((None, None), "int32")]
+        )

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import rkeras as keras
+from checks import layer_zoo
 from rkeras import _rkeras
 from rkeras.export import onnx
 from rkeras.export.graph import trace_model
@@ -111,6 +112,14 @@ def attention():
     return functional(block, (None, 8))
 
 
+def multi_head():
+    def block(x):
+        y = L.MultiHeadAttention(2, 4)(x, x, use_causal_mask=True)
+        return L.LayerNormalization()(x + y)
+
+    return functional(block, (None, 8))
+
+
 def two_by_two():
     a, b = keras.Input((8,), name="image"), keras.Input((3,), name="metadata")
     x = L.Concatenate()([L.Dense(4)(a), b])
@@ -187,7 +196,7 @@ def subclassed():
 # The shapes of inputs without the batch.
 MODELS = {
     mlp: [(8,)], convnet: [(9, 9, 3)], any_size: [(20, 17, 3)], conv_1d: [(10, 4)], conv_3d: [(5, 6, 7, 2)],
-    transposed: [(5, 6, 3)], recurrent: [(7,)], both_ways: [(7, 3)], states: [(7, 3)], attention: [(6, 8)],
+    multi_head: [(6, 8)], transposed: [(5, 6, 3)], recurrent: [(7,)], both_ways: [(7, 3)], states: [(7, 3)], attention: [(6, 8)],
     two_by_two: [(8,), (3,)], elementwise: [(4, 5)], reductions: [(4, 5)], shapes: [(4, 5)], control: [(3,)],
     subclassed: [(3,)],
 }  # fmt: skip
@@ -288,6 +297,31 @@ def test_onnx_checks_and_onnxruntime_runs_them(tmp_path):
         paths.append(str(path))
     done = subprocess.run([INTEROP, "-c", RUN, *paths], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_layers_one_by_one(tmp_path):
+    """The layers that the other formats are tested with."""
+    rng, paths = np.random.default_rng(0), []
+    for name, model in layer_zoo.models(keras).items():
+        for w in model.weights:
+            if "moving" not in w.path:
+                w.assign(0.5 * rng.normal(size=w.shape))
+        path = tmp_path / name
+        model.export(f"{path}.onnx", format="onnx")
+        graph = read(tmp_path / f"{name}.onnx")["graph"]
+        check_graph(graph)
+        assert [v["name"] for v in graph["input"]] == model.input_names
+        data = {}
+        for batch in (1, 4):
+            xs = layer_zoo.inputs(model, rng, batch)
+            data |= {f"x{batch}_{i}": xs[n] for i, n in enumerate(model.input_names)}
+            y = model(xs if len(xs) > 1 else next(iter(xs.values())), training=False)
+            data |= {f"y{batch}_{i}": np.asarray(t) for i, t in enumerate(keras.tree.flatten(y))}
+        np.savez(f"{path}.npz", **data)
+        paths.append(str(path))
+    if INTEROP:
+        done = subprocess.run([INTEROP, "-c", RUN, *paths], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_names_and_sizes_of_inputs_and_outputs(tmp_path):

@@ -54,8 +54,9 @@ class Listed:
     `op` is the name of a primitive or one of
 
     * "input": `position`,
-    * "constant": `value`, an array; of unknown sizes only if `fill` is a number (all elements are that) or "range"
-      (0, 1, 2 ...) or "scalar" (the one number is a Dim, in `value`),
+    * "constant": `value`, an array; of unknown sizes only if `fill` is a number (all elements are that), "range"
+      (0, 1, 2 ... along the axis of unknown size), ("triangle", k, inverted) (ones where column <= row + k over the last
+      two axes, zeros elsewhere; or the other way round) or "scalar" (the one number is a Dim, in `value`),
     * "variable": `value` is the Variable.
 
     Traced functions in attributes are Listings; so is `reference`, the composition that a fused op stands for (None for
@@ -267,12 +268,30 @@ class _Fit:
             return
         if all(v.size and (v == first.flat[0]).all() for v in values):
             node.fill = first.flat[0].item()
-        elif first.ndim == 1 and all(np.array_equal(v, np.arange(len(v))) for v in values):
+        elif all(
+            v.ndim and v.size == max(v.shape) and np.array_equal(v.ravel(), np.arange(v.size)) for v in values
+        ):
             node.fill = "range"
+        elif (triangle := _triangle(values)) is not None:
+            node.fill = ("triangle", *triangle)
         elif all(v.ndim == 0 and v.dtype.kind in "iu" for v in values):
             node.fill, node.value = "scalar", self.number([int(v) for v in values])
         else:
             raise _odd([f"a constant of shape {v.shape}" for v in values])
+
+
+def _triangle(values):
+    """(k, inverted) if all values are ones where column <= row + k and zeros elsewhere, or the other way round."""
+    first = values[0]
+    if first.ndim < 2 or any(v.size != v.shape[-1] * v.shape[-2] for v in values):
+        return None
+    inverted = not first.flat[0] and bool(first[..., 0, -1].flat[0])
+    k = int((first.reshape(first.shape[-2:])[0] == (not inverted)).sum()) - 1
+    for v in values:
+        lower = np.tri(*v.shape[-2:], k, dtype=bool)
+        if not np.array_equal(v.reshape(v.shape[-2:]), (~lower if inverted else lower).astype(v.dtype)):
+            return None
+    return k, inverted
 
 
 def _odd(values):

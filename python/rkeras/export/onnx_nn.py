@@ -235,10 +235,20 @@ def _constant(b, node):
         one = Value(b.node("Squeeze", [b.size(node.value)]), (), "int64")
         return b.cast(one, dtype)
     if node.fill == "range":
-        end = b.node("Squeeze", [b.size(shape[0])])
-        row = b.node("Range", [b.scalar(0, "int64").name, end, b.scalar(1, "int64").name])
-        return b.cast(Value(row, shape, "int64"), dtype)
+        return b.cast(b.reshape(_range(b, next((n for n in shape if n != 1), 1)), shape), dtype)
+    if isinstance(node.fill, tuple):
+        _, k, inverted = node.fill
+        rows = b.value("Add", [_range(b, shape[-2]), b.scalar(k, "int64")], shape[-2:-1], "int64")
+        ends = [_range(b, shape[-1]), b.reshape(rows, (shape[-2], 1))]
+        found = b.reshape(b.value("Greater" if inverted else "LessOrEqual", ends, shape[-2:], "bool"), shape)
+        return b.cast(found, dtype)
     return b.value("Expand", [b.scalar(node.fill, dtype).name, b.vector(shape)], shape, dtype)
+
+
+def _range(b, count):
+    """0, 1 … as int64."""
+    end = b.node("Squeeze", [b.size(count)])
+    return Value(b.node("Range", [b.scalar(0, "int64"), end, b.scalar(1, "int64")]), (count,), "int64")
 
 
 def subgraph(b, name, inputs, body):

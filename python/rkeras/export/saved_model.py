@@ -117,12 +117,7 @@ class _Serve:
         handles = {id(v): f.resource(v.path, v) for v in variables}
         contents: dict = {}
         for name, (i, axis) in listing.sizes.items():
-            attrs = {"T": dtype_attribute(arguments[i].dtype), "out_type": dtype_attribute("int32")}
-            shape = Value(f.node("Shape", [arguments[i]], **attrs), (arguments[i].rank,), "int32")
-            ends = [f.ints([axis]), f.ints([axis + 1]), f.ints([1])]
-            f.sizes[name] = f.op(
-                "StridedSlice", [shape, *ends], (), Index=dtype_attribute("int32"), shrink_axis_mask=1
-            )
+            f.sizes[name] = f.size_in(arguments[i], axis)
 
         def content(variable):
             if id(variable) not in contents:

@@ -215,6 +215,13 @@ class Function:
             total = term if total is None else self.op("AddV2", [total, term], ())
         return total if total is not None else self.ints(0)
 
+    def size_in(self, x, axis):
+        """The size that an axis of a value has at run time, as an int32 scalar."""
+        attrs = {"T": dtype_attribute(x.dtype), "out_type": dtype_attribute("int32")}
+        shape = Value(self.node("Shape", [x], **attrs), (x.rank,), "int32")
+        ends = [self.ints([axis]), self.ints([axis + 1]), self.ints([1])]
+        return self.op("StridedSlice", [shape, *ends], (), Index=dtype_attribute("int32"), shrink_axis_mask=1)
+
     def sizes_of(self, shape):
         """A shape as an int32 vector."""
         if not any(isinstance(d, Dim) for d in shape):
@@ -227,9 +234,10 @@ class Function:
     def reshape(self, x, shape):
         """The same elements in another shape."""
         unknown = [i for i, d in enumerate(shape) if isinstance(d, Dim)]
-        sizes = self.sizes_of(shape)
-        if len(unknown) == 1:
-            sizes = self.ints([-1 if isinstance(d, Dim) else d for d in shape])
+        # One size may be left to be found: the only unknown one, or one that is met here first.
+        new = [i for i in unknown if any(n not in self.sizes for names in shape[i].terms for n in names)]
+        left = unknown[0] if len(unknown) == 1 else new[0] if new else None
+        sizes = self.sizes_of([-1 if i == left else d for i, d in enumerate(shape)])
         return self.op("Reshape", [x, sizes], shape, Tshape=dtype_attribute("int32"))
 
     def transpose(self, x, axes):

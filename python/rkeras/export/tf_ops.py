@@ -36,7 +36,8 @@ def translate(f, listing, arguments, variables):
     Raises:
         NotImplementedError: for an op that the table lacks.
     """
-    live, stack = set(), [n for n, _ in listing.outputs]
+    live, stack = set(), [n for n, _ in listing.outputs] + [n for n, _, _ in listing.found.values()]
+    met = {place: name for name, place in listing.found.items()}
     while stack:
         n = stack.pop()
         if n not in live:
@@ -52,6 +53,8 @@ def translate(f, listing, arguments, variables):
             found = [variables(node.value)]
         elif node.op == "constant":
             found = [_constant(f, node)]
+        elif node.op not in TABLE and node.reference is not None:
+            found = translate(f, node.reference, [values[p] for p in node.inputs], variables)
         else:
             if node.op not in TABLE:
                 raise NotImplementedError(
@@ -61,6 +64,9 @@ def translate(f, listing, arguments, variables):
             found = TABLE[node.op](f, node, [values[p] for p in node.inputs])
         for i, value in enumerate(found):
             values[(n, i)] = value
+            for axis in range(value.rank if met else 0):
+                if (n, i, axis) in met:
+                    f.sizes[met[n, i, axis]] = f.size_in(value, axis)
     return [values[p] for p in listing.outputs]
 
 
@@ -69,9 +75,13 @@ def _constant(f, node):
     if node.fill == "scalar":
         return f.cast(f.size(node.value), dtype)
     if node.fill == "range":
-        n = f.size(shape[0])
-        ref = f.node("Range", [f.ints(0), n, f.ints(1)], Tidx=dtype_attribute("int32"))
-        return f.cast(Value(ref, shape, "int32"), dtype)
+        return f.cast(f.reshape(_range(f, next((n for n in shape if n != 1), 1)), shape), dtype)
+    if isinstance(node.fill, tuple):
+        _, k, inverted = node.fill
+        rows = f.op("AddV2", [_range(f, shape[-2]), f.ints(k)], shape[-2:-1])
+        ends = [_range(f, shape[-1]), f.reshape(rows, (shape[-2], 1))]
+        found = f.op("Greater" if inverted else "LessEqual", ends, shape[-2:], "bool")
+        return f.cast(f.reshape(found, shape), dtype)
     value = np.asarray(node.value)
     fill = node.fill
     if fill is None and value.size > 64 and (value == value.flat[0]).all():
@@ -80,6 +90,12 @@ def _constant(f, node):
         return f.constant(value, dtype)
     return Value(f.node("Fill", [f.sizes_of(shape), f.constant(fill, dtype)], T=dtype_attribute(dtype),
                         index_type=dtype_attribute("int32")), shape, dtype)  # fmt: skip
+
+
+def _range(f, count):
+    """0, 1 … as int32."""
+    ref = f.node("Range", [f.ints(0), f.size(count), f.ints(1)], Tidx=dtype_attribute("int32"))
+    return Value(ref, (count,), "int32")
 
 
 def _out(node, i=0):

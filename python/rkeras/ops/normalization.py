@@ -18,6 +18,7 @@ _maximum = primitive("maximum")
 _matmul = primitive("matmul")
 _transpose = primitive("transpose")
 _where = primitive("where")
+_greater_equal = primitive("greater_equal")
 _softmax = primitive("softmax")
 _tanh = primitive("tanh")
 
@@ -181,6 +182,16 @@ def normalize(x, axis=-1, order=2, epsilon=None):
     return x / _maximum(norm(x, ord=order, axis=axis, keepdims=True), epsilon)
 
 
+def _positions(x):
+    """0, 1 … along the second axis of x (batch, length, heads, d)."""
+    from rkeras.ops.creation import arange, ones_like
+    from rkeras.ops.reduction import cumsum
+
+    if x.shape[1] is not None:
+        return arange(x.shape[1], dtype="int32")
+    return cumsum(ones_like(x[0, :, 0, 0], dtype="int32")) - 1
+
+
 @op
 def dot_product_attention(
     query,
@@ -235,9 +246,9 @@ def dot_product_attention(
     if mask is not None:
         scores = _where(cast(convert_to_tensor(mask), "bool"), scores, low)
     if is_causal:
-        import numpy as np
-
-        scores = _where(np.tri(query.shape[1], key.shape[1], dtype=bool), scores, low)
+        # Compared positions rather than a constant triangle: lengths may be unknown, here and in exported files.
+        rows, columns = (_reshape(_positions(a), newshape=s) for a, s in ((query, (-1, 1)), (key, (1, -1))))
+        scores = _where(_greater_equal(rows, columns), scores, low)
     return _transpose(
         _matmul(views.over_rows(_softmax, scores, -1, "dot_product_attention"), v), axes=(0, 2, 1, 3)
     )
