@@ -120,6 +120,24 @@ def test_09_compile_with_all_arguments():
     assert model.loss.reduction == "sum_over_batch_size" and model.loss_weights is None
 
 
+def test_10_whole_models():
+    names = run(10)
+    assert Path("model.keras").read_bytes()[:2] == b"PK" and Path("model.h5").read_bytes()[:4] == b"\x89HDF"
+    assert (
+        Path("saved_model/saved_model.pb").is_file()
+        and Path("saved_model/variables/variables.index").is_file()
+    )
+    x, y = digits()
+    want = names["model"].predict(x, verbose=0)
+    for path in ("model.keras", "model.h5", "saved_model"):
+        loaded = tf.keras.models.load_model(path)
+        assert isinstance(loaded, tf.keras.Sequential) and loaded is not names["model"]
+        np.testing.assert_allclose(loaded.predict(x, verbose=0), want, rtol=1e-6)
+        assert np.isfinite(loaded.fit(x, y, verbose=0).history["loss"][0])  # it is compiled as it was
+    restored = tf.saved_model.load("saved_model")
+    np.testing.assert_allclose(restored.predict(x, verbose=0), want, rtol=1e-6)
+
+
 def test_11_weights():
     names = run(11)
     files = {p.name for p in Path(".").iterdir()}

@@ -154,3 +154,13 @@ def result_type(*dtypes):
         weak = _WEAK.get(dtype) if isinstance(dtype, type) else dtype if dtype in ("int", "float") else None
         names.append(weak or standardize_dtype(dtype))
     return _rkeras.result_type(*names)
+
+
+def _format(self, specification):
+    """A single number formats as a number: `f"{loss:.4f}"`."""
+    if specification and not self.is_symbolic and self.ndim == 0:
+        return format(self.item(), specification)
+    return object.__format__(self, specification)
+
+
+Tensor.__format__ = _format  # type: ignore[method-assign, assignment]

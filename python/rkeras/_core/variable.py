@@ -130,6 +130,9 @@ class Variable(_rkeras.Variable):
     def _repr_html_(self):
         return tensor_html(self)
 
+    def __format__(self, specification):
+        return format(self.tensor(), specification) if specification else repr(self)
+
     def __hash__(self):
         return id(self)
 

@@ -8,3 +8,4 @@ from rkeras.callbacks.monitor import EarlyStopping, ModelCheckpoint, ReduceLROnP
 from rkeras.callbacks.progress import ProgbarLogger
 from rkeras.callbacks.remote import RemoteMonitor
 from rkeras.callbacks.simple import CSVLogger, LambdaCallback, LearningRateScheduler, TerminateOnNaN
+from rkeras.callbacks.tensorboard import TensorBoard

@@ -91,9 +91,11 @@ class ModelCheckpoint(_Monitor):
                 f'ModelCheckpoint: expected a path ending in ".weights.h5" (or {", ".join(endings[2:])}, nothing) for weights. '
                 f"Received: {self.filepath!r}"
             )
-        if not save_weights_only and not self.filepath.endswith((".keras", ".h5")):
+        # A path without ending is that of a SavedModel folder.
+        if not save_weights_only and named and not self.filepath.endswith((".keras", ".h5", ".hdf5")):
             raise ValueError(
-                f'ModelCheckpoint: expected a path ending in ".keras" (or ".h5"). Received: {self.filepath!r}'
+                'ModelCheckpoint: expected a path ending in ".keras" (or ".h5", or nothing for a SavedModel folder). '
+                f"Received: {self.filepath!r}"
             )
         # Called at every batch only if it has to be.
         if save_freq != "epoch":

@@ -88,6 +88,10 @@ class Metric(_Owner):
         for v in self.variables:
             v.assign(ops.zeros(v.shape, dtype=v.dtype))
 
+    def reset_states(self):
+        """The name of `reset_state` in older programs."""
+        self.reset_state()
+
     def update_state(self, *args, **kwargs):
         """Takes a batch into account."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method update_state(). Received: none")

@@ -2,6 +2,7 @@
 
 from rkeras import initializers, ops
 from rkeras._core import naming, registry
+from rkeras._core.gradient import GradientTape
 from rkeras._core.tensor import cast, convert_to_tensor
 from rkeras._core.variable import Variable
 
@@ -204,6 +205,30 @@ class Optimizer:
         grads, variables = zip(*grads_and_vars, strict=True)
         self.apply(grads, variables)
         return self.iterations
+
+    def minimize(self, loss, var_list, tape=None):
+        """One step against the gradient of a loss (tf.keras 2's method); returns `iterations`.
+
+        Args:
+            loss: a function of no arguments that computes it, or its value beside the `tape` that remembers it.
+            var_list: the variables, or a function that gives them.
+            tape: a GradientTape, if `loss` is a value.
+
+        Example:
+            >>> w = keras.Variable(2.0)
+            >>> _ = keras.optimizers.SGD(0.1).minimize(lambda: w * w, [w])
+            >>> round(float(w), 4)
+            1.6
+        """
+        if not callable(loss) and tape is None:
+            raise ValueError(
+                "Optimizer.minimize: expected a tape beside the value of the loss. Received: None. Hint: pass a function"
+            )
+        if tape is None:
+            with GradientTape() as tape:
+                loss = loss()
+        variables = list(var_list() if callable(var_list) else var_list)
+        return self.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 
     def apply(self, grads, trainable_variables=None):
         """Updates the variables with gradients in the same order.

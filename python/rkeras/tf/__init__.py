@@ -19,6 +19,7 @@ from rkeras.tf import nn as nn
 from rkeras.tf import random as random
 from rkeras.tf import saved_model as saved_model
 from rkeras.tf import strings as strings
+from rkeras.tf import summary as summary
 from rkeras.tf import train as train
 from rkeras.tf.arrays import argsort as argsort
 from rkeras.tf.arrays import boolean_mask as boolean_mask
@@ -195,6 +196,8 @@ from rkeras.tf.utils import version as version
 
 # The dialect this package follows; programs look at it to choose between the APIs of TensorFlow 1 and 2.
 __version__ = version.VERSION
+
+newaxis = None  # a new axis, as an index
 
 _dialect.install()
 

@@ -19,7 +19,6 @@ _HINTS = {
     "losses": "use tf.keras.losses",
     "metrics": "use tf.keras.metrics",
     "optimizers": "use tf.keras.optimizers",
-    "summary": "use a callback: tf.keras.callbacks.CSVLogger",
     "complex64": "there are no complex tensors; keep real and imaginary parts",
     "complex128": "there are no complex tensors; keep real and imaginary parts",
     "complex": "there are no complex tensors; keep real and imaginary parts",
