@@ -71,7 +71,7 @@ def main():
     model.summary()
     # The rate falls to zero along half a cosine, so that the last epochs settle.
     steps = args.epochs * -(-len(x_train) // BATCH)
-    rate = keras.optimizers.schedules.CosineDecay(0.002, steps)
+    rate = keras.optimizers.schedules.CosineDecay(0.004, steps)
     model.compile(
         loss="categorical_crossentropy", optimizer=keras.optimizers.Adam(rate), metrics=["accuracy"]
     )
