@@ -458,7 +458,9 @@ impl<T: Register> Chain<T> {
         };
         frame.prepare(len);
         let frame = &frame;
-        ranges(len, GRAIN, |start, end| {
+        // A chunk is worth about the same time, however many steps the chain has.
+        let grain = (GRAIN / self.body.len().max(1)).max(2 * TILE).next_multiple_of(TILE);
+        ranges(len, grain, |start, end| {
             let mut scratch = SCRATCH.take();
             let need = self.registers * TILE * size_of::<T>() / size_of::<Line>();
             if scratch.len() < need {
