@@ -349,6 +349,27 @@ def test_graphviz_is_used_where_it_is(tmp_path, monkeypatch):
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_pygraphviz_is_used_where_pydot_is_not(tmp_path, monkeypatch):
+    class AGraph:
+        def __init__(self, string):
+            assert string.startswith("digraph")
+
+        def draw(self, format, prog):
+            if broken:
+                raise ValueError("Program dot not found in path.")
+            return f"{format} by {prog}".encode()
+
+    fake = types.ModuleType("pygraphviz")
+    fake.AGraph = AGraph
+    monkeypatch.setitem(sys.modules, "pygraphviz", fake)
+    broken = False
+    keras.utils.plot_model(chain(), tmp_path / "a.jpg")
+    assert (tmp_path / "a.jpg").read_bytes() == b"jpg by dot"
+    broken = True
+    keras.utils.plot_model(chain(), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_notebooks_get_an_image(tmp_path, monkeypatch):
     ipython = types.ModuleType("IPython")
     ipython.display = types.SimpleNamespace(
