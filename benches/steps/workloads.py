@@ -42,7 +42,35 @@ def waves():
     return (x + rng.standard_normal(x.shape)).astype("float32"), y
 
 
-DATA = {"vgg_bn": photos, "separable": photos, "conv1d": waves, "resnet18": photos}
+def vectors():
+    """Synthetic sequences of 128 vectors of 256 numbers; the label is the axis of the largest mean among ten."""
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((512, 128, 256)).astype("float32")
+    return x, x[:, :, :10].mean(1).argmax(-1).astype("int32")
+
+
+def characters():
+    """Windows of 128 characters of tiny Shakespeare and the characters that follow; random letters where it is not at hand."""
+    path = ROOT.parent / "shared" / "data" / "tinyshakespeare.txt"
+    if path.is_file():
+        raw = np.frombuffer(path.read_bytes(), "uint8")
+    else:
+        raw = np.random.default_rng(4).integers(97, 123, 1 << 18).astype("uint8")
+    letters, ids = np.unique(raw, return_inverse=True)
+    starts = np.random.default_rng(5).integers(0, len(ids) - 129, 2048)
+    windows = ids[starts[:, None] + np.arange(129)].astype("int32")
+    return windows[:, :-1], windows[:, 1:]
+
+
+DATA = {
+    "encoder": vectors,
+    "encoder_predict": vectors,
+    "chars": characters,
+    "vgg_bn": photos,
+    "separable": photos,
+    "conv1d": waves,
+    "resnet18": photos,
+}
 
 
 def load(workload, samples):
@@ -150,6 +178,37 @@ def resnet18(keras):
     return keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
 
 
+def transformer(keras, x, blocks, size, heads, inner, causal=False):
+    """Blocks of attention and a network of two layers, each after a layer norm and around it a shortcut."""
+    layers = keras.layers
+    for _ in range(blocks):
+        h = layers.LayerNormalization()(x)
+        h = layers.MultiHeadAttention(heads, size // heads)(h, h, use_causal_mask=causal)
+        x = layers.Add()([x, h])
+        h = layers.LayerNormalization()(x)
+        h = layers.Dense(inner, activation="gelu")(h)
+        x = layers.Add()([x, layers.Dense(size)(h)])
+    return layers.LayerNormalization()(x)
+
+
+def encoder(keras):
+    layers = keras.layers
+    inputs = keras.Input((128, 256))
+    x = transformer(keras, inputs, 4, 256, 8, 1024)
+    x = layers.GlobalAveragePooling1D()(x)
+    return keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
+
+
+def chars(keras):
+    """A small decoder: predicts the next character; the places of characters are embedded as well."""
+    layers = keras.layers
+    inputs = keras.Input((128,), dtype="int32")
+    places = layers.Embedding(128, 128)(keras.ops.cumsum(keras.ops.ones_like(inputs), axis=1) - 1)
+    x = layers.Add()([layers.Embedding(128, 128)(inputs), places])
+    x = transformer(keras, x, 4, 128, 4, 512, causal=True)
+    return keras.Model(inputs, layers.Dense(128, activation="softmax")(x))
+
+
 # name: (what it is, model builder, shape of a sample, batch size, samples of one timed epoch)
 WORKLOADS = {
     "mlp_small": ("MLP 784-64-10, batch 32", mlp_small, (784,), 32, 32 * 1500),
@@ -158,11 +217,14 @@ WORKLOADS = {
     "vgg_bn": ("VGG with batch norm on 32x32, batch 64", vgg_bn, (32, 32, 3), 64, 64 * 12),
     "separable": ("Depthwise separable net on 32x32, batch 64", separable, (32, 32, 3), 64, 64 * 40),
     "conv1d": ("Conv1D stack, length 512, batch 64", conv1d, (512, 8), 64, 64 * 40),
+    "encoder": ("Transformer encoder 4 x 256, length 128, batch 16", encoder, (128, 256), 16, 16 * 16),
+    "encoder_predict": ("The same, prediction", encoder, (128, 256), 16, 16 * 32),
+    "chars": ("Character transformer 4 x 128, length 128, batch 32", chars, (128,), 32, 32 * 16),
     "resnet18": ("ResNet-18 on 224x224, batch 16", resnet18, (224, 224, 3), 16, 16 * 4),
 }
 
 # Measured by `predict` instead of `fit`.
-PREDICTED = {"resnet18"}
+PREDICTED = {"resnet18", "encoder_predict"}
 
 
 def start_weights(model):
@@ -174,6 +236,6 @@ def start_weights(model):
         weights.append(
             (rng.standard_normal(w.shape) / np.sqrt(fan_in)).astype(w.dtype)
             if w.ndim > 1
-            else np.zeros_like(w)
+            else w  # biases are zeros and factors ones everywhere; with factors of zero nothing would be learned
         )
     model.set_weights(weights)
