@@ -176,3 +176,20 @@ def test_control_flow_and_python_functions():
     assert out.numpy().tolist() == [2.0, 1.0]
     data = tf.data.Dataset.range(3).map(lambda n: tf.py_function(lambda v: int(v) * 10, [n], tf.int64))
     assert [int(v) for v in data] == [0, 10, 20]
+
+
+def test_loops_over_data_sets_inside_see_every_element():
+    data = tf.data.Dataset.range(4).shuffle(4, seed=1)
+    seen = []
+
+    @tf.function
+    def epoch(total):
+        for x in data:
+            seen.append(int(x))
+            total = total + tf.cast(x, tf.float32)
+        return total
+
+    with pytest.warns(UserWarning, match="runs eagerly"):
+        assert float(epoch(tf.constant(0.0))) == 6.0
+    assert float(epoch(tf.constant(1.0))) == 7.0
+    assert len(seen) == 8 and seen[:4] != seen[4:]  # another order, not the first one once more

@@ -64,7 +64,7 @@ def test_absent_names_say_what_to_use():
     with pytest.raises(AttributeError, match="Keras 3 has none either"):
         tf.keras.layers.LocallyConnected1D
     with pytest.raises(AttributeError, match="there is one device"):
-        tf.distribute
+        tf.distribute.TPUStrategy
     with pytest.raises(AttributeError, match="padded_batch"):
         tf.ragged
     with pytest.raises(AttributeError, match="from_generator"):
@@ -211,6 +211,24 @@ def test_devices():
         pass
     with pytest.raises(ValueError):
         tf.device("/GPU:0")
+
+
+def test_one_replica():
+    strategy = tf.distribute.MirroredStrategy()
+    assert strategy.num_replicas_in_sync == 1 and tf.distribute.get_strategy().num_replicas_in_sync == 1
+    with strategy.scope():
+        assert tf.distribute.get_strategy() is strategy
+        model = tf.keras.Sequential([tf.keras.Input((2,)), tf.keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+    data = strategy.experimental_distribute_dataset(
+        tf.data.Dataset.from_tensor_slices(np.ones((4, 2), "float32")).batch(2)
+    )
+    parts = [strategy.run(lambda x: tf.reduce_sum(x), args=(x,)) for x in data]
+    assert float(strategy.reduce(tf.distribute.ReduceOp.SUM, parts[0], axis=None)) == 4.0
+    rows = tf.constant([[1.0], [3.0]])
+    assert strategy.reduce("MEAN", rows, axis=0).numpy().tolist() == [2.0]
+    with pytest.raises(ValueError, match="CPU"):
+        tf.distribute.MirroredStrategy(["GPU:0", "GPU:1"])
 
 
 def test_files(tmp_path):

@@ -8,6 +8,7 @@ from rkeras.tf import config as config
 from rkeras.tf import data as data
 from rkeras.tf import debugging as debugging
 from rkeras.tf import dialect as _dialect
+from rkeras.tf import distribute as distribute
 from rkeras.tf import dtypes as dtypes
 from rkeras.tf import errors as errors
 from rkeras.tf import image as image

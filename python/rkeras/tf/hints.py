@@ -2,11 +2,13 @@
 
 _HINTS = {
     "compat": "tf.compat.v1 is TensorFlow 1; write the program with tf.keras",
-    "distribute": "there is one device, the CPU, and all its cores are used: leave the strategy out",
     "estimator": "use tf.keras.Model.fit",
     "feature_column": "use the preprocessing layers of tf.keras.layers",
     "lite": "use model.export(path, format='onnx')",
     "tpu": "there is one device, the CPU",
+    "TPUStrategy": "there is one device, the CPU: use tf.distribute.get_strategy()",
+    "ParameterServerStrategy": "there is one machine: use tf.distribute.get_strategy()",
+    "MultiWorkerMirroredStrategy": "there is one machine: use tf.distribute.get_strategy()",
     "raw_ops": "use the function of tf, tf.math or tf.nn",
     "sparse": "tensors are dense; use tf.zeros and tf.tensor_scatter_nd_update",
     "SparseTensor": "tensors are dense",

@@ -6,6 +6,7 @@ import numpy as np
 
 from rkeras import ops
 from rkeras import random as _random
+from rkeras._core import scopes as _scopes
 from rkeras.tf.data import elements as E
 from rkeras.tf.shapes import TensorSpec
 
@@ -173,6 +174,12 @@ class Dataset:
         return (E.like(self._rows, [E._row(p, i) for p in flat]) for i in items)
 
     def __iter__(self):
+        if _scopes.mode() == "graph":
+            # Unrolled, its elements would be constants of the program, the same at every call.
+            raise TypeError(
+                "Dataset: expected iteration at run time. Received: a loop in a traced function, whose values are symbolic. Hint: "
+                "put tf.function around the step inside the loop"
+            )
         return (E.map_parts(E.to_tensor, e) for e in self._elements())
 
     def as_numpy_iterator(self):
