@@ -88,6 +88,31 @@ def models(keras):
     out["merging"] = keras.Model(
         {"a": a, "b": b}, {"sum": layers.Concatenate()(merged[:3]), "dot": merged[3]}
     )
+    ops = keras.ops
+
+    def function(name, shape, body, dtype="float32"):
+        x = keras.Input(shape, dtype=dtype)
+        out[name] = keras.Model(x, body(x))
+
+    function("sorting", (4, 7), lambda x: {
+        "sorted": ops.sort(x, axis=1), "order": ops.argsort(x, axis=-1), "best": ops.top_k(x, 3)[0],
+        "where": ops.argmax(x, axis=1, keepdims=True), "taken": ops.take_along_axis(x, ops.argsort(x, axis=1), axis=1),
+    })  # fmt: skip
+    function("reductions", (4, 5), lambda x: {
+        "logsumexp": ops.logsumexp(x, axis=1), "var": ops.var(x, axis=(1, 2), keepdims=True), "any": ops.any(x > 2.0, axis=-1),
+        "cumsum": ops.cumsum(x, axis=1), "norm": ops.norm(x, axis=-1), "prod": ops.prod(x, axis=1), "all": ops.min(x),
+    })  # fmt: skip
+    function("slices", (6, 5), lambda x: {
+        "reversed": x[:, ::-1], "steps": x[:, 1:-1:2, -2:], "one": x[:, -1], "rolled": ops.roll(x, 2, axis=1),
+        "padded": ops.pad(x, ((0, 0), (1, 2), (2, 0)), mode="reflect"), "flipped": ops.flip(x, axis=2),
+        "updated": ops.slice_update(x[0], (1, 1), 2.0 * x[0, :2, :2]),
+    })  # fmt: skip
+    function("numbers", (5,), lambda x: {
+        "log": ops.log2(ops.abs(x) + 1.0) + ops.log10(ops.abs(x) + 1.0), "trunc": ops.trunc(3.0 * x), "round": ops.round(3.0 * x),
+        "mod": ops.mod(x, 0.7), "power": ops.power(ops.abs(x), 1.5), "logaddexp": ops.logaddexp(x, 2.0 * x),
+        "where": ops.where(x > 0.0, x, -2.0), "whole": ops.floor_divide(x, 0.3), "erf": ops.erf(x), "atan": ops.arctan2(x, 2.0 * x),
+        "logic": ops.logical_xor(x > 0.0, x > 1.0), "hot": ops.one_hot(ops.cast(ops.abs(x) * 2.0, "int32"), 4),
+    })  # fmt: skip
     return out
 
 

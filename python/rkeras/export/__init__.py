@@ -34,7 +34,7 @@ def export_model(model, filepath, format="tf_saved_model", verbose=None, input_s
     Args:
         model: a built model.
         filepath: where to.
-        format: "tf_saved_model": a folder that TensorFlow and TensorFlow Serving run, for any batch size; "onnx": a
+        format: "tf_saved_model": a folder that TensorFlow runs and its servers load, for any batch size; "onnx": a
             file that ONNX Runtime and others run, for any batch size.
         verbose: whether to print what was written.
         input_signature: shapes and dtypes of the inputs, nested like them; by default those of the model.

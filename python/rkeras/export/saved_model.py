@@ -5,7 +5,9 @@ import os
 
 import numpy as np
 
-from rkeras.export import tf_nn as tf_nn  # enters its ops into the table
+from rkeras.export import tf_control as tf_control  # these enter their ops into the table
+from rkeras.export import tf_linalg as tf_linalg
+from rkeras.export import tf_nn as tf_nn
 from rkeras.export.graph import trace_model
 from rkeras.export.tf_graph import (
     GRAPH,

@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 
-from rkeras._core.listing import Dim, Listing
-from rkeras.export.tf_graph import VARIANT, Function, Value, dtype_attribute, types
+from rkeras.export.tf_graph import Value, dtype_attribute
 
 TABLE = {}
 
@@ -251,10 +250,10 @@ def _pad(f, node, x):
 
 @translates("gather")
 def _gather(f, node, x):
-    return [_gathered(f, x[0], x[1], node.attrs["axis"] % x[0].rank, _out(node)[0])]
+    return [gathered(f, x[0], x[1], node.attrs["axis"] % x[0].rank, _out(node)[0])]
 
 
-def _gathered(f, x, indices, axis, shape, batch_dims=0):
+def gathered(f, x, indices, axis, shape, batch_dims=0):
     attrs = {
         "Tparams": dtype_attribute(x.dtype), "Tindices": dtype_attribute(indices.dtype), "Taxis": dtype_attribute("int32"),
         "batch_dims": batch_dims,
@@ -269,7 +268,7 @@ def _take_along_axis(f, node, x):
     order = [*(a for a in range(rank) if a != axis), axis]
     back = [order.index(a) for a in range(rank)]
     values, indices = f.transpose(x[0], order), f.transpose(x[1], order)
-    y = _gathered(f, values, indices, rank - 1, indices.shape, batch_dims=rank - 1)
+    y = gathered(f, values, indices, rank - 1, indices.shape, batch_dims=rank - 1)
     return [f.transpose(y, back)]
 
 
@@ -369,114 +368,3 @@ def _running(op):
 
 
 TABLE["cumsum"], TABLE["cumprod"] = _running("Cumsum"), _running("Cumprod")
-
-
-# Control flow.
-
-
-@translates("scan")
-def _scan(f, node, x):
-    body = node.attrs["body"]
-    c, n = node.attrs["carries"], node.attrs["xs"]
-    carries, xs, captured = x[:c], x[c : c + n], x[c + n :]
-    ys = node.outputs[c:]
-    names = sorted(f.sizes)
-    lists = []
-    for shape, dtype in ys:
-        any_shape = (
-            f.ints([-1 if isinstance(d, Dim) else d for d in shape[1:]])
-            if shape[1:]
-            else f.constant(np.zeros(0, np.int32))
-        )
-        attrs = {"element_dtype": dtype_attribute(dtype), "shape_type": dtype_attribute("int32")}
-        lists.append(
-            (
-                Value(f.node("TensorListReserve", [any_shape, f.size(shape[0])], **attrs), (), VARIANT),
-                any_shape,
-            )
-        )
-    length = f.size(node.attrs["length"])
-    loop = [f.ints(0), length, *carries, *(v for v, _ in lists), *xs, *captured, *(f.sizes[k] for k in names)]
-    cond = _loop_condition(f, loop)
-    inner = Function(f.library, "scan_body")
-    args = [inner.argument(f"v{i}", v.dtype, v.shape) for i, v in enumerate(loop)]
-    inner.sizes = dict(zip(names, args[len(args) - len(names) :], strict=True))
-    at, steps = args[0], args[1]
-    place = at
-    if node.attrs["reverse"]:
-        last = inner.op("Sub", [steps, inner.ints(1)], ())
-        place = inner.op("Sub", [last, at], ())
-    inner_carries, inner_lists = args[2 : 2 + c], args[2 + c : 2 + c + len(ys)]
-    inner_xs = args[2 + c + len(ys) : 2 + c + len(ys) + n]
-    inner_captured = args[2 + c + len(ys) + n : len(args) - len(names)]
-    slices = [_gathered(inner, v, place, 0, v.shape[1:]) for v in inner_xs]
-    results = translate(inner, body, [*inner_carries, *slices, *inner_captured], _no_variables)
-    written = []
-    for value, item in zip(inner_lists, results[c:], strict=True):
-        ref = inner.node("TensorListSetItem", [value, place, item], element_dtype=dtype_attribute(item.dtype))
-        written.append(Value(ref, (), VARIANT))
-    after = [
-        inner.op("AddV2", [at, inner.ints(1)], ()),
-        steps,
-        *results[:c],
-        *written,
-        *args[2 + c + len(ys) :],
-    ]
-    name = inner.finish({f"r{i}": v for i, v in enumerate(after)})
-    attrs = {
-        "T": types([v.dtype for v in loop]),
-        "cond": {"func": {"name": cond}},
-        "body": {"func": {"name": name}},
-    }
-    ref = f.node("StatelessWhile", loop, parallel_iterations=10, **attrs).rsplit(":", 1)[0]
-    found = [Value(f"{ref}:{2 + i}", s, d) for i, (s, d) in enumerate(node.outputs[:c])]
-    for i, ((shape, dtype), (_, any_shape)) in enumerate(zip(ys, lists, strict=True)):
-        attrs = {
-            "element_dtype": dtype_attribute(dtype),
-            "num_elements": -1 if isinstance(shape[0], Dim) else shape[0],
-        }
-        y = f.node("TensorListStack", [f"{ref}:{2 + c + i}", any_shape], **attrs)
-        found.append(Value(y, shape, dtype))
-    return found
-
-
-def _loop_condition(f, loop):
-    """The function that says whether the first loop variable is below the second."""
-    inner = Function(f.library, "scan_cond")
-    args = [inner.argument(f"v{i}", v.dtype, v.shape) for i, v in enumerate(loop)]
-    return inner.finish({"go_on": inner.op("Less", args[:2], (), "bool")})
-
-
-@translates("cond")
-def _cond(f, node, x):
-    names = sorted(f.sizes)
-    true_count = node.attrs["true_count"]
-    captured = x[1:]
-    inputs = [*captured, *(f.sizes[k] for k in names)]
-
-    def branch(what, listing, take):
-        inner = Function(f.library, what)
-        args = [inner.argument(f"v{i}", v.dtype, v.shape) for i, v in enumerate(inputs)]
-        inner.sizes = dict(zip(names, args[len(captured) :], strict=True))
-        results = translate(inner, listing, take(args[: len(captured)]), _no_variables)
-        return inner.finish({f"r{i}": v for i, v in enumerate(results)})
-
-    then = branch("cond_true", node.attrs["true_fn"], lambda a: a[:true_count])
-    other = branch("cond_false", node.attrs["false_fn"], lambda a: a[true_count:])
-    attrs = {
-        "Tcond": dtype_attribute("bool"), "Tin": types([v.dtype for v in inputs]), "Tout": types([d for _, d in node.outputs]),
-        "then_branch": {"func": {"name": then}}, "else_branch": {"func": {"name": other}},
-    }  # fmt: skip
-    ref = f.node("StatelessIf", [x[0], *inputs], **attrs).rsplit(":", 1)[0]
-    return [Value(f"{ref}:{i}", s, d) for i, (s, d) in enumerate(node.outputs)]
-
-
-def _no_variables(variable):
-    raise NotImplementedError(
-        f"export: expected loop bodies that get weights as values. Received: {variable.path!r}"
-    )
-
-
-def is_listing(value):
-    """Is it a traced function?"""
-    return isinstance(value, Listing)
