@@ -92,6 +92,9 @@ from rkeras.layers.pooling_global import GlobalMaxPooling2D as GlobalMaxPooling2
 from rkeras.layers.pooling_global import GlobalMaxPooling3D as GlobalMaxPooling3D
 from rkeras.layers.preprocessing import Identity as Identity
 from rkeras.layers.preprocessing import Rescaling as Rescaling
+from rkeras.layers.preprocessing_numbers import CategoryEncoding as CategoryEncoding
+from rkeras.layers.preprocessing_numbers import Discretization as Discretization
+from rkeras.layers.preprocessing_numbers import Normalization as Normalization
 from rkeras.layers.regularization import ActivityRegularization as ActivityRegularization
 from rkeras.layers.regularization import AlphaDropout as AlphaDropout
 from rkeras.layers.regularization import Dropout as Dropout
