@@ -204,6 +204,45 @@ def test_checks_raise():
     tf.debugging.assert_less(tf.keras.Input(()), 1.0)
 
 
+def test_reshape_with_the_batch_of_a_layer_graph():
+    x = tf.keras.Input((6, 8))
+    y = tf.reshape(x, (tf.shape(x)[0], -1, 2, 4))
+    assert y.shape == (None, 6, 2, 4)
+    model = tf.keras.Model(x, tf.transpose(y, perm=[0, 2, 1, 3]))
+    data = np.arange(96, dtype="float32").reshape(2, 6, 8)
+    want = data.reshape(2, 6, 2, 4).transpose(0, 2, 1, 3)
+    np.testing.assert_array_equal(model.predict(data, verbose=0), want)
+
+
+def test_tensor_array():
+    @tf.function
+    def squares(n):
+        array = tf.TensorArray(tf.float32, size=0, dynamic_size=True)
+        for i in range(3):
+            array = array.write(i, n * i)
+        return array.stack()
+
+    assert squares(tf.constant(2.0)).numpy().tolist() == [0.0, 2.0, 4.0] and not squares.untraceable
+    array = tf.TensorArray(tf.int32, size=2).unstack([[1, 2], [3, 4]])
+    assert (
+        array.read(1).numpy().tolist() == [3, 4] and array.concat().shape == (4,) and int(array.size()) == 2
+    )
+    with pytest.raises(IndexError, match="dynamic_size"):
+        array.write(5, [0, 0])
+
+
+def test_numbers_format_as_numbers():
+    assert f"{tf.constant(1.23456):.2f}" == "1.23" and f"{tf.Variable(2.0):.1f}" == "2.0"
+    assert "shape=(2,)" in f"{tf.constant([1.0, 2.0])}"
+
+
+def test_compat():
+    tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
+    assert tf.compat.as_str(b"a") == "a"
+    with pytest.raises(AttributeError, match="TensorFlow 2"):
+        tf.compat.v1.Session
+
+
 def test_devices():
     assert tf.config.list_physical_devices("GPU") == [] and not tf.test.is_gpu_available()
     assert [d.device_type for d in tf.config.list_physical_devices()] == ["CPU"]

@@ -4,6 +4,7 @@ Importing it gives shapes of tensors TensorFlow's methods (`x.shape.as_list()`);
 """
 
 from rkeras import random as _keras_random
+from rkeras.tf import compat as compat
 from rkeras.tf import config as config
 from rkeras.tf import data as data
 from rkeras.tf import debugging as debugging
@@ -158,6 +159,7 @@ from rkeras.tf.math import truediv as truediv
 from rkeras.tf.modules import Module as Module
 from rkeras.tf.shapes import TensorShape as TensorShape
 from rkeras.tf.shapes import TensorSpec as TensorSpec
+from rkeras.tf.tensor_array import TensorArray as TensorArray
 from rkeras.tf.tensors import Tensor as Tensor
 from rkeras.tf.tensors import Variable as Variable
 from rkeras.tf.tensors import cast as cast

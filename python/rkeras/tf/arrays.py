@@ -16,7 +16,13 @@ def reshape(tensor, shape, name=None):
         >>> tf.reshape([1, 2, 3, 4], [2, -1]).shape
         (2, 2)
     """
-    if isinstance(shape, (list, tuple)):
+    if isinstance(shape, (list, tuple)) and None in shape:
+        # Sizes of a KerasTensor by tf.shape: None stays what it is, and -1 is what is left of the others.
+        sizes = tuple(getattr(tensor, "shape", ()))
+        if -1 in shape and shape.count(None) == sizes.count(None) == 1:
+            rest = _product([d for d in sizes if d is not None])
+            rest //= _product([int(d) for d in shape if d is not None and d != -1])
+            shape = [rest if d == -1 else d for d in shape]
         shape = [-1 if d is None else d for d in shape]
     return ops.reshape(tensor, _sizes(shape))
 

@@ -1,7 +1,6 @@
 """What to use in place of names of TensorFlow that are absent."""
 
 _HINTS = {
-    "compat": "tf.compat.v1 is TensorFlow 1; write the program with tf.keras",
     "estimator": "use tf.keras.Model.fit",
     "feature_column": "use the preprocessing layers of tf.keras.layers",
     "lite": "use model.export(path, format='onnx')",
