@@ -12,13 +12,15 @@ def install():
     """Lets `x.shape` be a TensorShape, for tensors, KerasTensors and variables; once."""
     if isinstance(Tensor.__dict__["shape"], property):
         return
+    # Shapes are asked for at every call of a layer: they are made without looking at them.
+    new = tuple.__new__
     of_tensor = Tensor.shape.__get__  # type: ignore[attr-defined]
-    Tensor.shape = property(lambda self: TensorShape(of_tensor(self)), doc="The sizes.")  # type: ignore[misc]
+    Tensor.shape = property(lambda self: new(TensorShape, of_tensor(self)), doc="The sizes.")  # type: ignore[misc]
     of_variable = Variable.shape.__get__  # type: ignore[attr-defined]
-    Variable.shape = property(lambda self: TensorShape(of_variable(self)), doc="The sizes.")  # type: ignore[misc]
+    Variable.shape = property(lambda self: new(TensorShape, of_variable(self)), doc="The sizes.")  # type: ignore[misc]
 
     def shape(self):
-        return TensorShape(self.__dict__["shape"])
+        return new(TensorShape, self.__dict__["shape"])
 
     def set_plain(self, value):
         self.__dict__["shape"] = value
