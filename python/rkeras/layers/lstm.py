@@ -3,6 +3,7 @@
 from rkeras import ops
 from rkeras.layers.rnn import UnitRNN
 from rkeras.layers.simple_rnn import OF_CELL, UnitCell
+from rkeras.ops import recurrent
 
 
 class LSTMCell(UnitCell):
@@ -119,3 +120,13 @@ class LSTM(UnitRNN):
             stateful=stateful, unroll=unroll, activity_regularizer=activity_regularizer, **kwargs,
         )  # fmt: skip
         self._check_cudnn(use_cudnn)
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """(last output, all outputs, last states); by the fused op where the functions are the usual ones."""
+        cell = self.cell
+        if not self._can_fuse(LSTMCell, sequences, training):
+            return super().inner_loop(sequences, initial_state, mask, training)
+        return recurrent.lstm(
+            cell.project(sequences, training), initial_state, cell.recurrent_kernel, mask, self.go_backwards,
+            self.zero_output_for_mask, training,
+        )  # fmt: skip

@@ -1,6 +1,6 @@
 """Recurrent layers in general: a cell over the steps of a sequence."""
 
-from rkeras import ops
+from rkeras import activations, ops
 from rkeras._core import naming, registry, tree
 from rkeras._core.symbolic import infer
 from rkeras._core.tensor import cast, convert_to_tensor
@@ -236,6 +236,18 @@ class UnitRNN(RNN):
         super().__init_subclass__(**kwargs)
         for name in cls.__dict__.get("_of_cell", ()):
             setattr(cls, name, property(lambda self, name=name: getattr(self.cell, name)))
+
+    def _can_fuse(self, kind, sequences, training):
+        """Whether the fused op computes what the cell (of class `kind`) would."""
+        cell = self.cell
+        return (
+            type(cell) is kind
+            and cell.activation is activations.tanh
+            and cell.recurrent_activation is activations.sigmoid
+            and not self.unroll
+            and not (training and 0.0 < cell.recurrent_dropout < 1.0)
+            and recurrent.can_fuse(sequences)
+        )
 
     def _check_cudnn(self, use_cudnn):
         if use_cudnn not in ("auto", False):

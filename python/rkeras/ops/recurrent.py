@@ -2,12 +2,16 @@
 
 from rkeras import _rkeras
 from rkeras._core import tree
+from rkeras._core.primitive import primitive
 from rkeras._core.tensor import cast, convert_to_tensor
 from rkeras.ops.control import scan
 from rkeras.ops.creation import zeros, zeros_like
 from rkeras.ops.logic import where
 from rkeras.ops.reduction import any as any_of
 from rkeras.ops.shaping import expand_dims, flip, stack, transpose
+
+_lstm = primitive("lstm")
+_gru = primitive("gru")
 
 
 def like(x, shape):
@@ -21,11 +25,9 @@ def swap_time(x):
 
 
 def step_mask(mask):
-    """A mask (batch, time, ...) as truth values (time, batch); a step counts where any of its features does."""
+    """A mask (batch, time, ...) as truth values (batch, time); a step counts where any of its features does."""
     mask = cast(convert_to_tensor(mask), "bool")
-    if len(mask.shape) > 2:
-        mask = any_of(mask, axis=tuple(range(2, len(mask.shape))))
-    return swap_time(mask)
+    return any_of(mask, axis=tuple(range(2, len(mask.shape)))) if len(mask.shape) > 2 else mask
 
 
 def _keep(mask, new, old):
@@ -73,7 +75,7 @@ def rnn(
     if steps == 0:
         raise ValueError(f"RNN: expected at least one step. Received: inputs of shape {tuple(inputs.shape)}")
     xs = swap_time(inputs)
-    mask = None if mask is None else step_mask(mask)
+    mask = None if mask is None else swap_time(step_mask(mask))
     before = None if mask is None or zero_output else _output_before(step, xs[0], states)
 
     def run(x, keep, old, before):
@@ -111,3 +113,62 @@ def _unrolled(run, xs, mask, states, y, go_backwards):
         y, states = run(xs[i], None if mask is None else mask[i], states, y)
         ys.append(y)
     return y, stack(ys, axis=1), states
+
+
+def can_fuse(inputs):
+    """Whether the fused ops take these inputs: single or double precision, the number of steps known."""
+    known = _rkeras.mode() != "spec" and inputs.shape[1]
+    return bool(known) and inputs.dtype in ("float32", "float64")
+
+
+def lstm(inputs, states, kernel, mask, go_backwards, zero_output, training):
+    """Long short-term memory over all steps by the fused op; see `rnn`.
+
+    Args:
+        inputs: the part of the gates i, f, g, o that needs no state (batch, time, 4 units).
+        states: h and c (batch, units).
+        kernel: the recurrent matrix (units, 4 units).
+        mask, go_backwards, zero_output: as in `rnn`.
+        training: whether to store what the gradient needs.
+    """
+    masks = [] if mask is None else [step_mask(mask)]
+    h, c, *_ = _lstm(
+        *masks, inputs, *states, kernel, reverse=go_backwards, masked=bool(masks), keep=bool(training)
+    )  # fmt: skip
+    y, outputs, last = _finish(h, masks, go_backwards, zero_output)
+    return y, outputs, [last, c]
+
+
+def gru(inputs, state, kernel, bias, mask, go_backwards, zero_output, training):
+    """The gated recurrent unit (`reset_after`) over all steps by the fused op; see `rnn`.
+
+    Args:
+        inputs: the part of z, r, g that needs no state (batch, time, 3 units).
+        state: h (batch, units).
+        kernel: the recurrent matrix (units, 3 units).
+        bias: what is added to its product (3 units,), or None.
+        mask, go_backwards, zero_output: as in `rnn`.
+        training: whether to store what the gradient needs.
+    """
+    masks = [] if mask is None else [step_mask(mask)]
+    bias = zeros((inputs.shape[-1],), inputs.dtype) if bias is None else bias
+    out = _gru(
+        *masks, inputs, state, kernel, bias, reverse=go_backwards, masked=bool(masks), keep=bool(training)
+    )  # fmt: skip
+    h = out[0] if isinstance(out, (list, tuple)) else out
+    y, outputs, last = _finish(h, masks, go_backwards, zero_output)
+    return y, outputs, [last]
+
+
+def _finish(h, masks, go_backwards, zero_output):
+    """(last output, all outputs in the order of the steps, last state) from the states in the order of time."""
+    at = 0 if go_backwards else -1
+    last, outputs = h[:, at], h
+    if masks and zero_output:
+        outputs = _keep_rows(masks[0], h)
+    y = outputs[:, at]
+    return y, flip(outputs, 1) if go_backwards else outputs, last
+
+
+def _keep_rows(mask, h):
+    return where(expand_dims(mask, -1), h, zeros_like(h))

@@ -266,7 +266,7 @@ pub(crate) fn pow2<V: Lanes>(n: V) -> V {
 
 /// n and r with x = n ln 2 + r, |r| <= ln(2) / 2, and exp(r) - 1.
 #[inline(always)]
-fn exp_reduced<V: Lanes>(x: V) -> (V, V) {
+pub(crate) fn exp_reduced<V: Lanes>(x: V) -> (V, V) {
     let n = (x * constant(std::f64::consts::LOG2_E)).round();
     let r = n.fma(constant(-V::T::LN2_HIGH), x);
     let r = n.fma(constant(-V::T::LN2_LOW), r);
@@ -275,7 +275,7 @@ fn exp_reduced<V: Lanes>(x: V) -> (V, V) {
 
 /// `x` held between two limits; NaN stays NaN.
 #[inline(always)]
-fn clamp<V: Lanes>(x: V, low: f64, high: f64) -> V {
+pub(crate) fn clamp<V: Lanes>(x: V, low: f64, high: f64) -> V {
     constant::<V>(low).max(constant::<V>(high).min(x))
 }
 

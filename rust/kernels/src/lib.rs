@@ -19,6 +19,7 @@ pub mod par;
 pub mod pooling;
 pub mod random;
 pub mod reduce;
+pub mod rnn;
 pub mod scan;
 mod shared;
 pub mod softmax;

@@ -19,6 +19,7 @@ pub mod pooling;
 pub mod random;
 pub mod reduce;
 pub mod reshape;
+pub mod rnn;
 pub mod slice;
 pub mod softmax;
 pub mod sort;
@@ -38,6 +39,7 @@ const FAMILIES: &[fn() -> Vec<OpDef>] = &[
     random::ops,
     reduce::ops,
     reshape::ops,
+    rnn::ops,
     slice::ops,
     softmax::ops,
     sort::ops,
