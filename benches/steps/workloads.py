@@ -62,6 +62,22 @@ def characters():
     return windows[:, :-1], windows[:, 1:]
 
 
+def text(length):
+    """Windows of real text as integers below 100, and the character that follows: Shakespeare, else the licence."""
+    path = ROOT.parent / "shared" / "data" / "tinyshakespeare.txt"
+    raw = (path if path.is_file() else ROOT / "LICENSE").read_bytes()[:400_000]
+    codes = np.clip(np.frombuffer(raw, "uint8").astype("int32") - 31, 0, 99)
+    starts = np.random.default_rng(3).integers(0, len(codes) - length, 4096)
+    return codes[starts[:, None] + np.arange(length)], codes[starts + length]
+
+
+def moving_digits():
+    """Real digits that wander over eight frames."""
+    x, y = digits()
+    frames = [np.roll(x[:2048], (i, 2 * i), axis=(1, 2)) for i in range(-4, 4)]
+    return np.stack(frames, axis=1), y[:2048]
+
+
 DATA = {
     "encoder": vectors,
     "encoder_predict": vectors,
@@ -70,7 +86,9 @@ DATA = {
     "separable": photos,
     "conv1d": waves,
     "resnet18": photos,
+    "conv_lstm": moving_digits,
 }
+DATA |= {"lstm": lambda: text(100)} | dict.fromkeys(("gru", "bidirectional"), lambda: text(128))
 
 
 def load(workload, samples):
@@ -209,6 +227,47 @@ def chars(keras):
     return keras.Model(inputs, layers.Dense(128, activation="softmax")(x))
 
 
+def lstm(keras):
+    layers = keras.layers
+    head = layers.Dense(100, activation="softmax")
+    return keras.Sequential(
+        [keras.Input((100,), dtype="int32"), layers.Embedding(100, 64), layers.LSTM(64), head]
+    )
+
+
+def gru(keras):
+    layers = keras.layers
+    head = layers.Dense(100, activation="softmax")
+    return keras.Sequential(
+        [keras.Input((128,), dtype="int32"), layers.Embedding(100, 128), layers.GRU(128), head]
+    )
+
+
+def bidirectional(keras):
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((128,), dtype="int32"),
+            layers.Embedding(100, 128),
+            layers.Bidirectional(layers.LSTM(128)),
+            layers.Dense(100, activation="softmax"),
+        ]
+    )
+
+
+def conv_lstm(keras):
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((8, 28, 28, 1)),
+            layers.ConvLSTM2D(16, 3, padding="same"),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
 # name: (what it is, model builder, shape of a sample, batch size, samples of one timed epoch)
 WORKLOADS = {
     "mlp_small": ("MLP 784-64-10, batch 32", mlp_small, (784,), 32, 32 * 1500),
@@ -220,6 +279,16 @@ WORKLOADS = {
     "encoder": ("Transformer encoder 4 x 256, length 128, batch 16", encoder, (128, 256), 16, 16 * 16),
     "encoder_predict": ("The same, prediction", encoder, (128, 256), 16, 16 * 32),
     "chars": ("Character transformer 4 x 128, length 128, batch 32", chars, (128,), 32, 32 * 16),
+    "lstm": ("Embedding-LSTM(64) on text, length 100, batch 32", lstm, (100,), 32, 32 * 100),
+    "gru": ("Embedding-GRU(128) on text, length 128, batch 64", gru, (128,), 64, 64 * 30),
+    "bidirectional": (
+        "Bidirectional LSTM(128) on text, length 128, batch 64",
+        bidirectional,
+        (128,),
+        64,
+        64 * 20,
+    ),
+    "conv_lstm": ("ConvLSTM2D(16) on 8 frames of 28x28, batch 32", conv_lstm, (8, 28, 28, 1), 32, 32 * 20),
     "resnet18": ("ResNet-18 on 224x224, batch 16", resnet18, (224, 224, 3), 16, 16 * 4),
 }
 

@@ -6,7 +6,7 @@ from rkeras.layers.convolution import padding_name, sizes
 from rkeras.layers.input_spec import InputSpec, who
 from rkeras.layers.recurrent_cell import RecurrentCell
 from rkeras.layers.rnn import UnitRNN
-from rkeras.ops.recurrent import like
+from rkeras.ops import recurrent
 
 _OF_CELL = (
     "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "activation",
@@ -118,12 +118,11 @@ class ConvLSTMCell(RecurrentCell):
             axis=self._channel_axis,
         )
 
-    def project(self, inputs, training=False):
+    def project(self, inputs, training=False, time=None):
         """x * W + b."""
         active = training and 0.0 < self.dropout < 1.0
-        xs = self._drop_inputs(inputs, self.rank + 2) if active else [inputs]
-        timed = len(inputs.shape) > self.rank + 2
-        if timed:  # all steps are one batch
+        xs = self._drop_inputs(inputs, time) if active else [inputs]
+        if time is not None:  # all steps are one batch
             xs = [ops.reshape(x, (-1, *x.shape[2:])) for x in xs]
         z = self._conv(
             xs, self.kernel, strides=self.strides, padding=self.padding, dilation_rate=self.dilation_rate
@@ -133,11 +132,12 @@ class ConvLSTMCell(RecurrentCell):
             if self._channel_axis == 1:
                 bias = ops.reshape(bias, (-1,) + (1,) * self.rank)
             z = ops.add(z, bias)
-        if not timed:
+        if time is None:
             return z
-        if inputs.shape[1] is None:  # only shapes are asked for
-            return like(z, (*inputs.shape[:2], *z.shape[1:]))
-        return ops.reshape(z, (-1, inputs.shape[1], *z.shape[1:]))
+        lead = inputs.shape[:2]
+        if None in lead:  # only shapes are asked for
+            return recurrent.like(z, (*lead, *z.shape[1:]))
+        return ops.reshape(z, (*lead, *z.shape[1:]))
 
     def advance(self, projected, states, training=False):
         """h, and the new states h and c."""
@@ -146,10 +146,7 @@ class ConvLSTMCell(RecurrentCell):
         if training and 0.0 < self.recurrent_dropout < 1.0:
             hs = [h * p for p in self.get_recurrent_dropout_mask(h)]
         z = ops.add(projected, self._conv(hs, self.recurrent_kernel, strides=1, padding="same"))
-        i, f, g, o = self._split(z, self._channel_axis)
-        gate = self.recurrent_activation
-        c = gate(f) * c + gate(i) * self.activation(g)
-        h = gate(o) * self.activation(c)
+        h, c = recurrent.lstm_gates(z, c, *self._unusual_functions(), axis=self._channel_axis)
         return h, [h, c]
 
 

@@ -57,10 +57,10 @@ class GRUCell(UnitCell):
         bias = (2, 3 * u) if self.reset_after else (3 * u,)
         self._make_weights((input_shape[-1], 3 * u), (u, 3 * u), bias)
 
-    def project(self, inputs, training=False):
+    def project(self, inputs, training=False, time=None):
         """x W + b."""
         bias = self.bias[0] if self.bias is not None and self.reset_after else self.bias
-        return self._project(inputs, bias, 3, training)
+        return self._project(inputs, bias, 3, training, time)
 
     def advance(self, projected, states, training=False):
         """The new state, as output and as state."""
@@ -143,6 +143,6 @@ class GRU(UnitRNN):
             return super().inner_loop(sequences, initial_state, mask, training)
         bias = None if cell.bias is None else cell.bias[1]
         return recurrent.gru(
-            cell.project(sequences, training), initial_state[0], cell.recurrent_kernel, bias, mask,
+            cell.project(sequences, training, 1), initial_state[0], cell.recurrent_kernel, bias, mask,
             self.go_backwards, self.zero_output_for_mask, training,
         )  # fmt: skip

@@ -53,18 +53,15 @@ class LSTMCell(UnitCell):
         u = self.units
         self._make_weights((input_shape[-1], 4 * u), (u, 4 * u), (4 * u,))
 
-    def project(self, inputs, training=False):
+    def project(self, inputs, training=False, time=None):
         """x W + b."""
-        return self._project(inputs, self.bias, 4, training)
+        return self._project(inputs, self.bias, 4, training, time)
 
     def advance(self, projected, states, training=False):
         """h, and the new states h and c."""
         h, c = states
         z = ops.add(projected, self._product(self._drop_state(h, training), self.recurrent_kernel, 4))
-        i, f, g, o = self._columns(z, 4)
-        gate = self.recurrent_activation
-        c = gate(f) * c + gate(i) * self.activation(g)
-        h = gate(o) * self.activation(c)
+        h, c = recurrent.lstm_gates(z, c, *self._unusual_functions())
         return h, [h, c]
 
 
@@ -127,6 +124,6 @@ class LSTM(UnitRNN):
         if not self._can_fuse(LSTMCell, sequences, training):
             return super().inner_loop(sequences, initial_state, mask, training)
         return recurrent.lstm(
-            cell.project(sequences, training), initial_state, cell.recurrent_kernel, mask, self.go_backwards,
+            cell.project(sequences, training, 1), initial_state, cell.recurrent_kernel, mask, self.go_backwards,
             self.zero_output_for_mask, training,
         )  # fmt: skip

@@ -66,8 +66,16 @@ class RecurrentCell(Layer):
         parts = (self.bias_initializer((n,), dtype), ops.ones((n,), dtype))
         return ops.concatenate([*parts, self.bias_initializer((2 * n,), dtype)])
 
-    def project(self, inputs, training=False):
-        """The part of a step that needs no state, for one step or (with a time axis) for all."""
+    def _unusual_functions(self):
+        """activation and recurrent_activation, None where they are tanh and sigmoid."""
+        activation, gate = self.activation, self.recurrent_activation
+        return (
+            None if activation is activations.tanh else activation,
+            None if gate is activations.sigmoid else gate,
+        )
+
+    def project(self, inputs, training=False, time=None):
+        """The part of a step that needs no state, for one step or, where `time` names their axis, for all."""
         raise NotImplementedError(f"{who(self)}: expected a method project(). Received: none")
 
     def advance(self, projected, states, training=False):
@@ -126,9 +134,12 @@ class RecurrentCell(Layer):
         self._patterns.clear()
         self._patterns_held = False
 
-    def _drop_inputs(self, inputs, rank):
-        """The inputs under the pattern (a list of one per gate), which is spread over a time axis."""
-        timed = len(inputs.shape) > rank
-        pattern = self.get_dropout_mask(inputs[:, 0] if timed else inputs)
+    def _drop_inputs(self, inputs, time):
+        """The inputs under the pattern (a list of one per gate), which is spread over the axis of time."""
+        if time is None:
+            one = inputs
+        else:
+            one = inputs[0] if time == 0 else inputs[:, 0]
+        pattern = self.get_dropout_mask(one)
         patterns = pattern if isinstance(pattern, list) else [pattern]
-        return [inputs * (ops.expand_dims(p, 1) if timed else p) for p in patterns]
+        return [inputs * (ops.expand_dims(p, 1) if time == 1 else p) for p in patterns]

@@ -1,6 +1,6 @@
 """Recurrent layers in general: a cell over the steps of a sequence."""
 
-from rkeras import activations, ops
+from rkeras import ops
 from rkeras._core import naming, registry, tree
 from rkeras._core.symbolic import infer
 from rkeras._core.tensor import cast, convert_to_tensor
@@ -170,13 +170,13 @@ class RNN(Layer):
         """(last output, all outputs, last states)."""
         cell = self.cell
         if isinstance(cell, RecurrentCell) and type(cell).call is RecurrentCell.call:
-            # The part without states for all steps at once.
-            inputs = cell.project(sequences, training)
+            # The part without states for all steps at once, time first as the loop wants it.
+            inputs = cell.project(recurrent.swap_time(sequences), training, 0)
 
             def step(x, states):
                 return cell.advance(x, states, training)
         else:
-            inputs = sequences
+            inputs = recurrent.swap_time(sequences)
             known = {"training": training} if getattr(cell, "_call_has_training_arg", False) else {}
             run = cell if callable(cell) else cell.call
 
@@ -242,8 +242,7 @@ class UnitRNN(RNN):
         cell = self.cell
         return (
             type(cell) is kind
-            and cell.activation is activations.tanh
-            and cell.recurrent_activation is activations.sigmoid
+            and cell._unusual_functions() == (None, None)
             and not self.unroll
             and not (training and 0.0 < cell.recurrent_dropout < 1.0)
             and recurrent.can_fuse(sequences)

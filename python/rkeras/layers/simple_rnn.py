@@ -45,10 +45,10 @@ class UnitCell(RecurrentCell):
         parts = zip(inputs, self._columns(weight, gates), strict=True)
         return ops.concatenate([ops.matmul(x, w) for x, w in parts], axis=-1)
 
-    def _project(self, inputs, bias, gates, training):
+    def _project(self, inputs, bias, gates, training, time):
         """inputs kernel + bias, under dropout in training."""
         active = training and 0.0 < self.dropout < 1.0
-        z = self._product(self._drop_inputs(inputs, 2) if active else [inputs], self.kernel, gates)
+        z = self._product(self._drop_inputs(inputs, time) if active else [inputs], self.kernel, gates)
         return z if bias is None else ops.add(z, bias)
 
     def _drop_state(self, h, training):
@@ -100,9 +100,9 @@ class SimpleRNNCell(UnitCell):
         u = self.units
         self._make_weights((input_shape[-1], u), (u, u), (u,))
 
-    def project(self, inputs, training=False):
+    def project(self, inputs, training=False, time=None):
         """x W + b."""
-        return self._project(inputs, self.bias, 1, training)
+        return self._project(inputs, self.bias, 1, training, time)
 
     def advance(self, projected, states, training=False):
         """The new state, as output and as state."""

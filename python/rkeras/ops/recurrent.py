@@ -4,14 +4,19 @@ from rkeras import _rkeras
 from rkeras._core import tree
 from rkeras._core.primitive import primitive
 from rkeras._core.tensor import cast, convert_to_tensor
+from rkeras.ops.activation import sigmoid
 from rkeras.ops.control import scan
 from rkeras.ops.creation import zeros, zeros_like
 from rkeras.ops.logic import where
 from rkeras.ops.reduction import any as any_of
-from rkeras.ops.shaping import expand_dims, flip, stack, transpose
+from rkeras.ops.shaping import expand_dims, flip, split, stack, transpose
+from rkeras.ops.trigonometry import tanh
 
+# The dtypes of the fused ops.
+FUSED = ("float32", "float64")
 _lstm = primitive("lstm")
 _gru = primitive("gru")
+_lstm_cell = primitive("lstm_cell")
 
 
 def like(x, shape):
@@ -51,13 +56,13 @@ def _output_before(step, x, states):
 def rnn(
     step, inputs, states, mask=None, go_backwards=False, unroll=False, zero_output=False, keep_states=False
 ):  # fmt: skip
-    """Calls `step(x, states) -> (y, states)` on every slice of the inputs along axis 1.
+    """Calls `step(x, states) -> (y, states)` on every slice of the inputs along axis 0.
 
     Where the mask is false, the states stay and y is that of the step before (or zero).
 
     Args:
         step: a function of a slice of the inputs and a list of states.
-        inputs: a tensor (batch, time, ...).
+        inputs: a tensor (time, batch, ...).
         states: a list of tensors (batch, ...), nested.
         mask: truth values (batch, time), or None.
         go_backwards: whether to go from the last slice to the first; the outputs then are in that order.
@@ -68,13 +73,12 @@ def rnn(
     Returns:
         (y of the last step, the ys (batch, time, ...), the last states).
     """
-    steps = inputs.shape[1]
+    steps, xs = inputs.shape[0], inputs
     if _rkeras.mode() == "spec" or steps is None:
-        y, states = step(like(inputs, (inputs.shape[0], *inputs.shape[2:])), states)
+        y, states = step(like(inputs, inputs.shape[1:]), states)
         return y, like(y, (y.shape[0], steps, *y.shape[1:])), states
     if steps == 0:
         raise ValueError(f"RNN: expected at least one step. Received: inputs of shape {tuple(inputs.shape)}")
-    xs = swap_time(inputs)
     mask = None if mask is None else swap_time(step_mask(mask))
     before = None if mask is None or zero_output else _output_before(step, xs[0], states)
 
@@ -115,10 +119,27 @@ def _unrolled(run, xs, mask, states, y, go_backwards):
     return y, stack(ys, axis=1), states
 
 
+def lstm_gates(z, c, activation, gate, axis=-1):
+    """h and the next c of long short-term memory from the sums of its gates i, f, g, o along an axis.
+
+    Args:
+        z: the sums (..., 4 units).
+        c: the state (..., units).
+        activation, gate: the functions of g and c, and of the other gates; None stands for tanh and sigmoid.
+        axis: that of the gates.
+    """
+    if activation is None and gate is None and axis in (-1, len(z.shape) - 1) and z.dtype in FUSED:
+        return _lstm_cell(z, c)
+    i, f, g, o = split(z, 4, axis=axis)
+    activation, gate = activation or tanh, gate or sigmoid
+    c = gate(f) * c + gate(i) * activation(g)
+    return gate(o) * activation(c), c
+
+
 def can_fuse(inputs):
     """Whether the fused ops take these inputs: single or double precision, the number of steps known."""
     known = _rkeras.mode() != "spec" and inputs.shape[1]
-    return bool(known) and inputs.dtype in ("float32", "float64")
+    return bool(known) and inputs.dtype in FUSED
 
 
 def lstm(inputs, states, kernel, mask, go_backwards, zero_output, training):

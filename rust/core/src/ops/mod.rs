@@ -13,6 +13,7 @@ pub mod elementwise;
 pub mod fused;
 pub mod gather;
 pub mod linalg;
+pub mod lstm_cell;
 pub mod matmul;
 pub mod norm;
 pub mod pooling;
@@ -33,6 +34,7 @@ const FAMILIES: &[fn() -> Vec<OpDef>] = &[
     elementwise::ops,
     gather::ops,
     linalg::ops,
+    lstm_cell::ops,
     matmul::ops,
     pooling::ops,
     norm::ops,

@@ -5,6 +5,7 @@
 //! of the same units in registers, where they are finished. The batch is cut into chunks by its size alone; a chunk runs
 //! through all its steps without waiting for the others.
 
+mod cell;
 mod gru;
 mod lstm;
 
@@ -15,6 +16,7 @@ use crate::isa::{Isa, Kernel, Lanes, Real, dispatch, level};
 use crate::lanes::{self, Coefficients};
 use crate::par;
 
+pub use cell::{lstm_cell, lstm_cell_grad};
 pub use gru::{GruGrad, gru, gru_grad};
 pub use lstm::{LstmGrad, lstm, lstm_grad};
 
