@@ -236,6 +236,18 @@ def test_numbers_format_as_numbers():
     assert "shape=(2,)" in f"{tf.constant([1.0, 2.0])}"
 
 
+def test_decompositions_are_tensorflows_or_absent():
+    """The order of results is TensorFlow's: (s, u, v), not NumPy's (u, s, vh)."""
+    a = tf.constant([[2.0, 1.0], [1.0, 3.0], [0.0, 1.0]])
+    if hasattr(rkeras.ops, "svd"):
+        s, u, v = tf.linalg.svd(a)
+        assert s.shape == (2,) and u.shape == (3, 2) and v.shape == (2, 2)
+        np.testing.assert_allclose((u * s) @ tf.transpose(v), a, rtol=1e-5, atol=1e-6)
+    else:
+        with pytest.raises(NotImplementedError, match=r"numpy\.linalg"):
+            tf.linalg.svd(a)
+
+
 def test_compat():
     tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
     assert tf.compat.as_str(b"a") == "a"

@@ -104,22 +104,60 @@ def global_norm(t_list, name=None):
     return math.global_norm(t_list)
 
 
-def _dense(name):
-    """What the core has no op for yet is taken from `rkeras.ops` where that has it."""
-
-    def f(*args, **kwargs):
-        kwargs.pop("name", None)
-        function = getattr(ops, {"cholesky": "cholesky"}.get(name, name), None)
-        if function is None:
-            raise NotImplementedError(
-                f"tf.linalg.{name}: expected a function of this build of rkeras. Hint: use numpy.linalg on x.numpy()"
-            )
-        return function(*args, **kwargs)
-
-    f.__name__ = f.__qualname__ = name
-    f.__doc__ = f"See `rkeras.ops.{name}`."
-    return f
+def _op(name):
+    """A function of `rkeras.ops`, which has to be of this build."""
+    function = getattr(ops, name, None)
+    if function is None:
+        raise NotImplementedError(
+            f"tf.linalg: expected a function of this build of rkeras. Received: {name}. Hint: use numpy.linalg on x.numpy()"
+        )
+    return function
 
 
-for _name in ("cholesky", "det", "eigh", "inv", "lu_factor", "qr", "solve", "svd"):
-    globals()[_name] = _dense(_name)
+def cholesky(input, name=None):
+    """The lower triangle L with L Lᵀ = A."""
+    return _op("cholesky")(input)
+
+
+def det(input, name=None):
+    """The determinant."""
+    return _op("det")(input)
+
+
+def inv(input, adjoint=False, name=None):
+    """The inverse."""
+    return _op("inv")(matrix_transpose(input) if adjoint else input)
+
+
+def solve(matrix, rhs, adjoint=False, name=None):
+    """X with A X = B."""
+    return _op("solve")(matrix_transpose(matrix) if adjoint else matrix, rhs)
+
+
+def eigh(tensor, name=None):
+    """Eigenvalues, rising, and eigenvectors of symmetric matrices."""
+    return _op("eigh")(tensor)
+
+
+def eigvalsh(tensor, name=None):
+    """Eigenvalues, rising, of symmetric matrices."""
+    return _op("eigh")(tensor)[0]
+
+
+def qr(input, full_matrices=False, name=None):
+    """Q with orthonormal columns and the upper triangle R with Q R = A."""
+    return _op("qr")(input, mode="complete" if full_matrices else "reduced")
+
+
+def svd(tensor, full_matrices=False, compute_uv=True, name=None):
+    """Singular values s and matrices U, V with A = U diag(s) Vᵀ: (s, U, V), in this order; s alone without `compute_uv`."""
+    if not compute_uv:
+        return _op("svd")(tensor, full_matrices=False, compute_uv=False)
+    u, s, vh = _op("svd")(tensor, full_matrices=full_matrices)
+    return s, u, matrix_transpose(vh)
+
+
+def __getattr__(name):
+    from rkeras.tf.hints import absent
+
+    raise absent("tf.linalg", name)
