@@ -32,7 +32,7 @@ def write(path, kind):
             model.save(path, zipped=False)
         elif kind == "shards":
             model.save_weights(path, max_shard_size=1e-4)
-        elif kind in ("keras", "h5"):
+        elif kind in ("keras", "h5", "saved_model"):
             model.save(path)
         else:
             model.save_weights(path)
@@ -50,21 +50,23 @@ for line in sys.stdin:
 
 KINDS = {
     "keras": "m.keras", "h5": "m.h5", "weights": "m.weights.h5", "safetensors": "m.safetensors", "folder": "m",
-    "shards": "m.weights.json",
+    "shards": "m.weights.json", "checkpoint": "m", "saved_model": "m",
 }  # fmt: skip
+WHOLE = ("keras", "h5", "folder", "saved_model")
 
 
 def check(path, kind):
     """Loads the file; all weights in it have to be of one save."""
-    if kind in ("keras", "h5", "folder"):
+    inside = {"folder": "model.weights.h5", "saved_model": os.path.join("variables", "variables")}
+    if kind in WHOLE:
         model = keras.models.load_model(path)
-        model.load_weights(path if kind != "folder" else os.path.join(path, "model.weights.h5"))
+        model.load_weights(os.path.join(path, inside[kind]) if kind in inside else path)
     else:
         model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(256), keras.layers.Dense(64)])
         model.load_weights(path)
     values = {float(x) for w in model.get_weights() for x in np.unique(w)}
     assert len(values) == 1, values
-    if kind in ("keras", "h5", "folder"):
+    if kind in WHOLE:
         assert int(model.optimizer.iterations.numpy()) == values.pop()
 
 
@@ -117,13 +119,13 @@ def test_failure_in_the_middle(tmp_path, monkeypatch, kind, moment):
             model.save(path, zipped=False)
         elif kind == "shards":
             model.save_weights(path, max_shard_size=1)
-        elif kind in ("keras", "h5"):
+        elif kind in ("keras", "h5", "saved_model"):
             model.save(path)
         else:
             model.save_weights(path)
 
     def load():
-        if kind in ("keras", "h5", "folder"):
+        if kind in WHOLE:
             return keras.models.load_model(path).get_weights()[0]
         other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
         other.load_weights(path)

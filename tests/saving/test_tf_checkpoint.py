@@ -245,6 +245,29 @@ def test_a_crash_at_any_step_leaves_a_whole_checkpoint(tmp_path, monkeypatch):
     assert (got == new).all()
 
 
+def test_crash_after_crash(tmp_path, monkeypatch):
+    prefix = tmp_path / "w"
+    tf_bundle.write_checkpoint(prefix, {"a": np.zeros(50)})
+
+    def die(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tf_bundle, "_name_too", die)
+        with pytest.raises(KeyboardInterrupt):
+            tf_bundle.write_checkpoint(prefix, {"a": np.full(50, 1.0)})
+    assert load_checkpoint(prefix).shards == 2 and load_checkpoint(prefix).get_tensor("a")[0] == 1
+    replace = os.replace
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda a, b: die() if b.endswith(".index") else replace(a, b))
+        with pytest.raises(KeyboardInterrupt):
+            tf_bundle.write_checkpoint(prefix, {"a": np.full(50, 2.0)})
+    assert (load_checkpoint(prefix).get_tensor("a") == 1).all()
+    tf_bundle.write_checkpoint(prefix, {"a": np.full(50, 3.0)})
+    assert (load_checkpoint(prefix).get_tensor("a") == 3).all()
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint", "w.data-00000-of-00001", "w.index"]
+
+
 def test_manager_keeps_the_newest(tmp_path):
     v, step = keras.Variable(0.0), keras.Variable(0, dtype="int64")
     manager = CheckpointManager(Checkpoint(v=v, step=step), tmp_path / "runs", max_to_keep=2)

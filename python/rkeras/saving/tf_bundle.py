@@ -58,7 +58,7 @@ class Checkpoint:
         header = decode(_HEADER, table.pop(b"", b""))
         if header.get("endianness", 0) != 0:
             raise ValueError("checkpoint: expected little-endian tensors. Received: big-endian ones")
-        self._shards = header.get("num_shards", 1)
+        self.shards = header.get("num_shards", 1)
         self._entries = {k.decode("utf-8", "replace"): decode(_ENTRY, v) for k, v in table.items()}
 
     def keys(self):
@@ -123,7 +123,7 @@ class Checkpoint:
                 raise ValueError(
                     f"checkpoint: expected {count * width} bytes at {key!r} for shape {shape}. Received: {size}"
                 )
-        path = f"{self.prefix}.data-{shard:05d}-of-{self._shards:05d}"
+        path = f"{self.prefix}.data-{shard:05d}-of-{self.shards:05d}"
         if offset < 0 or size < 0 or not os.path.isfile(path) or offset + size > os.path.getsize(path):
             raise ValueError(
                 f"checkpoint: expected the bytes of {key!r} in {path!r}. Received: a file without them"
@@ -178,10 +178,10 @@ def write_checkpoint(prefix, tensors, state=True):
         state: whether the folder's file `checkpoint` names it as the latest.
     """
     prefix = os.fspath(prefix)
-    fresh = not os.path.exists(prefix + ".index")
     # The index decides which data file counts. An old one goes on counting until the new index is in place, so new
     # data goes beside it under the name of a second shard first.
-    shard, shards = (0, 1) if fresh else (1, 2)
+    before = _shards_of(prefix)
+    shard, shards = (1, 2) if before == 1 else (0, 1)
     table = {}
 
     def write_data(file):
@@ -216,15 +216,27 @@ def write_checkpoint(prefix, tensors, state=True):
     data = f"{prefix}.data-{shard:05d}-of-{shards:05d}"
     replace_file(data, write_data)
     replace_file(prefix + ".index", write_index)
-    if not fresh:
+    if shards == 2:
         # Back to the usual names, in the same manner.
         shard, shards = 0, 1
         usual = f"{prefix}.data-00000-of-00001"
         _name_too(data, usual)
         replace_file(prefix + ".index", write_index)
-        os.unlink(data)
+    for number in range(min(before, 1 << 16) if before > 1 else 2):
+        # What other programs split, or a save that was cut off left behind.
+        left = f"{prefix}.data-{number:05d}-of-{max(before, 2):05d}"
+        if os.path.isfile(left):
+            os.unlink(left)
     if state:
         write_state(os.path.dirname(prefix) or ".", os.path.basename(prefix))
+
+
+def _shards_of(prefix):
+    """How many data files the checkpoint that is there has; 0 if there is none, or none that could be read."""
+    try:
+        return Checkpoint(prefix).shards
+    except (ValueError, OSError):
+        return 0
 
 
 def _name_too(source, target):
