@@ -80,7 +80,7 @@ fn main() {
         };
         let a = time(&mut || forward(&s, &x, &w, None, None, &mut y).expect("memory"));
         let b = time(&mut || input_grad(&s, &dy, &w, &mut dx).expect("memory"));
-        let c = time(&mut || kernel_grad(&s, &x, &dy, &mut dw).expect("memory"));
+        let c = time(&mut || kernel_grad(&s, &x, &dy, &mut dw, None).expect("memory"));
         println!("{name:16} {a} {b} {c}");
     }
 }

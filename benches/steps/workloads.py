@@ -179,8 +179,10 @@ def resnet18(keras):
     layers = keras.layers
 
     def conv(x, filters, size, strides):
-        x = layers.ZeroPadding2D(size // 2)(x) if size > 1 else x
-        x = layers.Conv2D(filters, size, strides=strides, use_bias=False)(x)
+        if strides > 1 and size > 1:
+            x = layers.ZeroPadding2D(size // 2)(x)
+        padding = "same" if strides == 1 else "valid"
+        x = layers.Conv2D(filters, size, strides=strides, padding=padding, use_bias=False)(x)
         return layers.BatchNormalization(epsilon=1e-5)(x)
 
     inputs = keras.Input((224, 224, 3))

@@ -149,7 +149,8 @@ def test_programs_train_in_place_and_leave_old_values_alone():
     program(x, y)
     times = program.times()
     assert [words for words, _ in times] == program.dump().splitlines()
-    assert all(seconds > 0 for _, seconds in times)
+    # What depends on constants alone was run before.
+    assert sum(seconds for _, seconds in times) > 0
     program.profile(False)
     assert program.times() == []
     with pytest.raises(ValueError, match=r'program "train": expected .*\(8, 3\).* Received: .*\(7, 3\)'):

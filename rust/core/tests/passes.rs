@@ -1,11 +1,15 @@
 //! Graph in, equal graph out: random small graphs give the same bits whichever passes ran.
 
+use std::sync::Arc;
+
 use rkeras_core::dtype::DType;
-use rkeras_core::ops::{elementwise as ew, matmul, reduce, reshape};
+use rkeras_core::op::Op;
+use rkeras_core::ops::conv::{Conv, ConvKernelGrad, Padding, Window};
+use rkeras_core::ops::{elementwise as ew, matmul, norm, pooling, reduce, reshape, slice};
 use rkeras_core::passes::Passes;
 use rkeras_core::program::Program;
 use rkeras_core::tensor::Tensor;
-use rkeras_core::trace::{Graph, Mode, Value, assign, read, with_mode};
+use rkeras_core::trace::{Graph, Mode, Value, assign, push, read, with_mode};
 use rkeras_core::variable::Variable;
 
 /// Every choice of passes.
@@ -155,4 +159,186 @@ fn equal_work_is_done_once_and_constants_are_folded() {
     assert_eq!(program.stats.instructions, 3, "exp, add, multiply:\n{}", program.dump());
     let found = program.run(&[&Tensor::zeros(&[4], DType::F32).unwrap()]).unwrap();
     assert_eq!(found[0].to_f64().unwrap(), [6.0; 4]);
+}
+
+#[test]
+fn relu_behind_batch_norm_joins_it() {
+    let mut dice = Dice(7);
+    let (x, dy) = (dice.matrix(50, 6), dice.matrix(50, 6));
+    let vector = |dice: &mut Dice| dice.matrix(1, 6);
+    let (gamma, beta) = (vector(&mut dice), vector(&mut dice));
+    let arguments = [&x, &dy, &gamma, &beta];
+    let graph = Graph::new();
+    let symbols: Vec<Value> = arguments.iter().map(|t| graph.input(t.spec())).collect();
+    let outputs = with_mode(Mode::Graph(graph.clone()), || {
+        let flat = |v: &Value| reshape::reshape(v, &[6]).unwrap();
+        let (gamma, beta) = (flat(&symbols[2]), flat(&symbols[3]));
+        let normed = norm::batch_norm(&symbols[0], Some(&gamma), Some(&beta), 1e-3).unwrap();
+        let y = ew::relu(&normed[0]).unwrap();
+        let masked = ew::relu_grad(&symbols[1], &y).unwrap();
+        let of =
+            norm::BatchNorm { norm: norm::Norm { epsilon: 1e-3, scale: true, offset: true }, relu: false };
+        let op: Arc<dyn Op> = Arc::new(norm::BatchNormGrad { of });
+        let inputs = [symbols[0].clone(), masked, normed[1].clone(), normed[2].clone(), gamma];
+        let mut outputs = vec![y, normed[1].clone()];
+        outputs.extend(push(&op, &inputs).unwrap());
+        outputs
+    });
+    let run = |passes: Passes| {
+        let mut program = Program::compile_with(&graph, &outputs, "norm", passes).unwrap();
+        (bits(&program.run(&arguments).unwrap()), program.stats.instructions)
+    };
+    let (plain, many) = run(Passes::NONE);
+    for passes in choices() {
+        assert_eq!(run(passes).0, plain, "{passes:?}");
+    }
+    assert_eq!(run(Passes::ALL).1, many - 2, "relu and its gradient are no instructions any more");
+}
+
+#[test]
+fn relu_before_max_pooling_joins_its_gradient() {
+    let mut dice = Dice(9);
+    let (x, dy) = (dice.matrix(24, 5), dice.matrix(12, 5));
+    let graph = Graph::new();
+    let symbols = [graph.input(x.spec()), graph.input(dy.spec())];
+    let outputs = with_mode(Mode::Graph(graph.clone()), || {
+        let y = ew::relu(&reshape::reshape(&symbols[0], &[2, 12, 5]).unwrap()).unwrap();
+        let window = Window { strides: vec![2], padding: Padding::Valid, dilation: vec![1] };
+        let pool = pooling::Geometry { kind: pooling::Kind::Max, size: vec![2], window };
+        let dy = reshape::reshape(&symbols[1], &[2, 6, 5]).unwrap();
+        let op: Arc<dyn Op> = Arc::new(pooling::PoolGrad { pool, sizes: vec![12], relu: false });
+        let dx = push(&op, &[y.clone(), dy]).unwrap().swap_remove(0);
+        vec![ew::relu_grad(&dx, &y).unwrap()]
+    });
+    let run = |passes: Passes| {
+        let mut program = Program::compile_with(&graph, &outputs, "pool", passes).unwrap();
+        (bits(&program.run(&[&x, &dy]).unwrap()), program.stats.instructions)
+    };
+    let (plain, many) = run(Passes::NONE);
+    for passes in choices() {
+        assert_eq!(run(passes).0, plain, "{passes:?}");
+    }
+    assert_eq!(run(Passes::ALL).1, many - 1, "the gradient of relu is no instruction any more");
+}
+
+/// Prediction with variables that stand still: factors are folded, kernels packed once, and again when written.
+#[test]
+fn frozen_kernels_are_scaled_and_packed_once() {
+    let mut dice = Dice(11);
+    let (c, n) = (32, 32);
+    let x = Tensor::from_slice(&[2, 16, 16, c], &dice.matrix(2 * 256, c).to_vec::<f32>().unwrap()).unwrap();
+    let kernel = dice.matrix(9 * c, n).to_vec::<f32>().unwrap();
+    let kernel = Tensor::from_slice(&[3, 3, c, n], &kernel).unwrap();
+    let weight = Variable::new("kernel", &kernel, false).unwrap();
+    let vector = |dice: &mut Dice| {
+        let v = dice.matrix(1, n).to_vec::<f32>().unwrap();
+        Variable::new("v", &Tensor::from_slice(&[1, 1, 1, n], &v).unwrap(), false).unwrap()
+    };
+    let (factor, addend) = (vector(&mut dice), vector(&mut dice));
+    let graph = Graph::new();
+    let symbol = graph.input(x.spec());
+    let outputs = with_mode(Mode::Graph(graph.clone()), || {
+        let layer = |x: &Value| {
+            let window = Window { strides: vec![1, 1], padding: Padding::Same, dilation: vec![1, 1] };
+            let conv = Conv { window, groups: 0, bias: false, activation: None };
+            let op: Arc<dyn Op> = Arc::new(conv);
+            let y = push(&op, &[x.clone(), read(&weight).unwrap()]).unwrap().swap_remove(0);
+            let y = ew::multiply(&y, &read(&factor).unwrap()).unwrap();
+            ew::add(&y, &read(&addend).unwrap()).unwrap()
+        };
+        let y = ew::relu(&layer(&symbol)).unwrap();
+        vec![ew::relu(&ew::add(&layer(&y), &symbol).unwrap()).unwrap()]
+    });
+    let close = |a: &[Tensor], b: &[Tensor]| {
+        let (a, b) = (a[0].to_vec::<f32>().unwrap(), b[0].to_vec::<f32>().unwrap());
+        let size = b.iter().fold(0f32, |m, v| m.max(v.abs()));
+        a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5 * size)
+    };
+    let mut plain = Program::compile_with(&graph, &outputs, "plain", Passes::NONE).unwrap();
+    let mut quick = Program::compile(&graph, &outputs, "quick").unwrap();
+    let words = quick.dump();
+    assert_eq!(words.matches("conv_packed").count(), 2, "{words}");
+    assert_eq!(
+        words.lines().filter(|l| !l.contains("conv_pack")).count(),
+        2,
+        "only the factors are left:\n{words}"
+    );
+    quick.profile(true);
+    for _ in 0..2 {
+        assert!(close(&quick.run(&[&x]).unwrap(), &plain.run(&[&x]).unwrap()));
+    }
+    let packing = |quick: &Program| {
+        let times = quick.times();
+        times.iter().filter(|(w, _)| w.contains(" conv_pack ")).map(|(_, s)| *s).sum::<f64>()
+    };
+    let before = packing(&quick);
+    quick.run(&[&x]).unwrap();
+    assert_eq!(packing(&quick), before, "nothing was written, so nothing is packed again");
+    weight.set(&Tensor::zeros(&[3, 3, c, n], DType::F32).unwrap()).unwrap();
+    assert!(close(&quick.run(&[&x]).unwrap(), &plain.run(&[&x]).unwrap()));
+    assert!(packing(&quick) > before);
+}
+
+#[test]
+fn zeros_around_become_padding() {
+    let mut dice = Dice(13);
+    let x = dice.matrix(2 * 8 * 8, 3).to_vec::<f32>().unwrap();
+    let x = Tensor::from_slice(&[2, 8, 8, 3], &x).unwrap();
+    let kernel = Tensor::from_slice(&[3, 3, 3, 5], &dice.matrix(27, 5).to_vec::<f32>().unwrap()).unwrap();
+    let graph = Graph::new();
+    let symbols = [graph.input(x.spec()), graph.input(kernel.spec())];
+    let window = |stride| Window { strides: vec![stride; 2], padding: Padding::Valid, dilation: vec![1; 2] };
+    let outputs = with_mode(Mode::Graph(graph.clone()), || {
+        let around = |x: &Value| {
+            let (before, after) = (vec![0, 1, 1, 0], vec![0, 1, 1, 0]);
+            let pad: Arc<dyn Op> =
+                Arc::new(slice::Pad { before, after, mode: slice::PadMode::Constant, value: 0.0 });
+            push(&pad, std::slice::from_ref(x)).unwrap().swap_remove(0)
+        };
+        let conv = Conv { window: window(2), groups: 0, bias: false, activation: None };
+        let op: Arc<dyn Op> = Arc::new(conv);
+        let y = push(&op, &[around(&symbols[0]), symbols[1].clone()]).unwrap().swap_remove(0);
+        let y = ew::relu(&y).unwrap();
+        let geometry = pooling::Geometry { kind: pooling::Kind::Max, size: vec![3, 3], window: window(1) };
+        let op: Arc<dyn Op> = Arc::new(pooling::Pool(geometry));
+        vec![push(&op, &[around(&y)]).unwrap().swap_remove(0)]
+    });
+    let run = |passes: Passes| {
+        let mut program = Program::compile_with(&graph, &outputs, "pads", passes).unwrap();
+        (bits(&program.run(&[&x, &kernel]).unwrap()), program.dump())
+    };
+    let (plain, with) = run(Passes::NONE);
+    let (quick, without) = run(Passes::ALL);
+    assert_eq!(quick, plain);
+    assert_eq!((with.matches(" pad ").count(), without.matches(" pad ").count()), (2, 0), "{without}");
+}
+
+#[test]
+fn gradients_of_biases_join_those_of_kernels() {
+    let mut dice = Dice(17);
+    let four = |dice: &mut Dice, c: usize| {
+        Tensor::from_slice(&[3, 6, 6, c], &dice.matrix(108, c).to_vec::<f32>().unwrap()).unwrap()
+    };
+    let (x, dy) = (four(&mut dice, 4), four(&mut dice, 5));
+    let graph = Graph::new();
+    let symbols = [graph.input(x.spec()), graph.input(dy.spec())];
+    let outputs = with_mode(Mode::Graph(graph.clone()), || {
+        let dy = ew::tanh(&symbols[1]).unwrap();
+        let bias = reduce::sum(&dy, Some(vec![0, 1, 2]), true).unwrap();
+        let window = Window { strides: vec![1, 1], padding: Padding::Same, dilation: vec![1, 1] };
+        let conv = Conv { window, groups: 0, bias: false, activation: None };
+        let op: Arc<dyn Op> = Arc::new(ConvKernelGrad { conv, sizes: vec![3, 3], channels: 4, bias: false });
+        let kernel = push(&op, &[symbols[0].clone(), dy]).unwrap().swap_remove(0);
+        vec![kernel, reshape::reshape(&bias, &[5]).unwrap()]
+    });
+    let run = |passes: Passes| {
+        let mut program = Program::compile_with(&graph, &outputs, "bias", passes).unwrap();
+        (program.run(&[&x, &dy]).unwrap(), program.dump())
+    };
+    let ((plain, with), (quick, without)) = (run(Passes::NONE), run(Passes::ALL));
+    for (a, b) in plain.iter().zip(&quick) {
+        let (a, b) = (a.to_vec::<f32>().unwrap(), b.to_vec::<f32>().unwrap());
+        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4), "{a:?} {b:?}");
+    }
+    assert!(with.contains(" sum ") && !without.contains(" sum "), "{without}");
 }

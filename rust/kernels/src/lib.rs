@@ -17,6 +17,7 @@ pub mod map;
 pub mod norm;
 pub mod par;
 pub mod pooling;
+mod pooling_blocks;
 pub mod random;
 pub mod reduce;
 pub mod rnn;

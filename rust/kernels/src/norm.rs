@@ -254,15 +254,23 @@ impl<T: Float> Kernel for LayerNormGrad<'_, T> {
 
 /// Rows between two visits to the float64 totals of a channel sum.
 const ROWS: usize = 64;
-/// Channels whose accumulators stay in the first-level cache.
-const CHANNELS: usize = 512;
+
+/// What a relu behind batch norm let through: channels are positive where `(x - mean) scale + offset` is.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate<'a, T> {
+    /// The factor of every channel.
+    pub scale: &'a [T],
+    /// The addend of every channel.
+    pub offset: &'a [T],
+}
 
 /// The two sums over rows that a channel kernel takes: of a and b, where
 /// - statistics: a = x - m, b = (x - m)^2;
-/// - gradient (with dy): a = dy, b = dy (x - m).
+/// - gradient (with dy): a = dy, b = dy (x - m), with dy taken as zero where the gate is shut.
 struct ChannelSums<'a, T> {
     x: &'a [T],
     dy: Option<&'a [T]>,
+    gate: Option<Gate<'a, T>>,
     c: usize,
     m: &'a [T],
     sums: &'a mut [f64],
@@ -272,39 +280,111 @@ impl<T: Float> Kernel for ChannelSums<'_, T> {
     type Out = ();
     #[inline(always)]
     fn run<S: Isa>(self) {
-        let ChannelSums { x, dy, c, m, sums } = self;
+        let ChannelSums { x, dy, gate, c, m, sums } = self;
         let width = <T::V<S> as Lanes>::N;
         let rows = x.len() / c;
         let (first, second) = sums.split_at_mut(c);
-        let (mut a, mut b) = ([T::ZERO; CHANNELS], [T::ZERO; CHANNELS]);
-        for left in (0..c).step_by(CHANNELS) {
-            let n = CHANNELS.min(c - left);
-            for top in (0..rows).step_by(ROWS) {
-                a[..n].fill(T::ZERO);
-                b[..n].fill(T::ZERO);
-                for r in top..(top + ROWS).min(rows) {
-                    let row = r * c + left;
-                    let mut i = 0;
-                    while i < n {
-                        let w = (n - i).min(width);
-                        let d = part::<T::V<S>>(&x[row + i..row + i + w]) - part(&m[left + i..left + i + w]);
-                        let (pa, pb) = (part::<T::V<S>>(&a[i..i + w]), part::<T::V<S>>(&b[i..i + w]));
-                        let u = match dy {
-                            Some(dy) => part::<T::V<S>>(&dy[row + i..row + i + w]),
-                            None => d,
-                        };
-                        put(pa + u, &mut a[i..i + w]);
-                        put(u.fma(d, pb), &mut b[i..i + w]);
-                        i += w;
+        for top in (0..rows).step_by(ROWS) {
+            let rows = top..(top + ROWS).min(rows);
+            let mut left = 0;
+            while left < c {
+                let at = SumsAt { x, dy, gate, c, m, rows: rows.clone(), left };
+                // SAFETY: the channels from `left` on that are named exist.
+                let done = unsafe {
+                    if left + 4 * width <= c {
+                        at.sums::<T::V<S>, 4, true>(first, second)
+                    } else if left + width <= c {
+                        at.sums::<T::V<S>, 1, true>(first, second)
+                    } else {
+                        at.sums::<T::V<S>, 1, false>(first, second)
                     }
-                }
-                for i in 0..n {
-                    first[left + i] += a[i].f64();
-                    second[left + i] += b[i].f64();
-                }
+                };
+                left += done;
             }
         }
     }
+}
+
+/// Some rows, channels from `left` on.
+struct SumsAt<'a, T> {
+    x: &'a [T],
+    dy: Option<&'a [T]>,
+    gate: Option<Gate<'a, T>>,
+    c: usize,
+    m: &'a [T],
+    rows: std::ops::Range<usize>,
+    left: usize,
+}
+
+impl<T: Float> SumsAt<'_, T> {
+    /// Adds the sums of `K` vectors of channels; returns how many channels that were.
+    #[inline(always)]
+    unsafe fn sums<V: Lanes<T = T>, const K: usize, const WHOLE: bool>(
+        &self,
+        first: &mut [f64],
+        second: &mut [f64],
+    ) -> usize {
+        let zero = V::splat(T::ZERO);
+        let n = if WHOLE { K * V::N } else { self.c - self.left };
+        let (mut a, mut b, mut m) = ([zero; K], [zero; K], [zero; K]);
+        let (mut scale, mut offset) = ([zero; K], [zero; K]);
+        // SAFETY: `K` vectors (or the rest) of channels from `left` on exist in every row.
+        unsafe {
+            for k in 0..K {
+                let at = self.left + k * V::N;
+                m[k] = fetch::<V, WHOLE>(self.m.as_ptr().add(at), n);
+                if let Some(gate) = self.gate {
+                    scale[k] = fetch::<V, WHOLE>(gate.scale.as_ptr().add(at), n);
+                    offset[k] = fetch::<V, WHOLE>(gate.offset.as_ptr().add(at), n);
+                }
+            }
+            let start = self.rows.start * self.c + self.left;
+            let mut x = self.x.as_ptr().add(start);
+            match self.dy {
+                None => {
+                    for _ in self.rows.clone() {
+                        for k in 0..K {
+                            let d = fetch::<V, WHOLE>(x.add(k * V::N), n) - m[k];
+                            a[k] = a[k] + d;
+                            b[k] = d.fma(d, b[k]);
+                        }
+                        x = x.wrapping_add(self.c);
+                    }
+                }
+                Some(dy) => {
+                    let mut dy = dy.as_ptr().add(start);
+                    for _ in self.rows.clone() {
+                        for k in 0..K {
+                            let d = fetch::<V, WHOLE>(x.add(k * V::N), n) - m[k];
+                            let mut u = fetch::<V, WHOLE>(dy.add(k * V::N), n);
+                            if self.gate.is_some() {
+                                u = V::select(d.fma(scale[k], offset[k]).gt(zero), u, zero);
+                            }
+                            a[k] = a[k] + u;
+                            b[k] = u.fma(d, b[k]);
+                        }
+                        x = x.wrapping_add(self.c);
+                        dy = dy.wrapping_add(self.c);
+                    }
+                }
+            }
+        }
+        for k in 0..K {
+            let (a, b) = (a[k].to_array(), b[k].to_array());
+            for i in 0..(n - k * V::N).min(V::N) {
+                first[self.left + k * V::N + i] += a[i].f64();
+                second[self.left + k * V::N + i] += b[i].f64();
+            }
+        }
+        n
+    }
+}
+
+/// A vector, or its first `n` lanes.
+#[inline(always)]
+unsafe fn fetch<V: Lanes, const WHOLE: bool>(p: *const V::T, n: usize) -> V {
+    // SAFETY: the caller's promise.
+    unsafe { if WHOLE { V::load(p) } else { V::load_partial(p, n) } }
 }
 
 fn tall(c: usize) -> usize {
@@ -331,7 +411,7 @@ pub fn channel_moments<T: Float>(x: &[T], c: usize, mean: &mut [T], var: &mut [T
             // SAFETY: pieces are disjoint.
             let sums = unsafe { shared.part(p * 2 * c, 2 * c) };
             let x = &x[p * tall * c..((p + 1) * tall).min(rows) * c];
-            dispatch(level(), ChannelSums { x, dy: None, c, m: &x[..c], sums });
+            dispatch(level(), ChannelSums { x, dy: None, gate: None, c, m: &x[..c], sums });
         }
     });
     for j in 0..c {
@@ -352,23 +432,37 @@ pub fn channel_moments<T: Float>(x: &[T], c: usize, mean: &mut [T], var: &mut [T
     }
 }
 
-/// `y = (x - mean) scale + offset` with one value per channel.
-pub fn channel_normalize<T: Float>(x: &[T], mean: &[T], scale: &[T], offset: &[T], y: &mut [T]) {
+/// What every channel is multiplied with: `gamma / sqrt(var + epsilon)`, without gamma 1 in its place.
+pub fn channel_factors<T: Float>(gamma: Option<&[T]>, var: &[T], epsilon: T) -> Vec<T> {
+    var.iter().enumerate().map(|(j, &v)| gamma.map_or(T::ONE, |g| g[j]) / (v + epsilon).sqrt()).collect()
+}
+
+/// `y = (x - mean) scale + offset` with one value per channel, and zero for negative results if `relu`.
+pub fn channel_normalize<T: Float>(x: &[T], mean: &[T], scale: &[T], offset: &[T], relu: bool, y: &mut [T]) {
     let c = mean.len();
     assert!(
         x.len() == y.len() && scale.len() == c && offset.len() == c && (c == 0 || x.len().is_multiple_of(c)),
         "channel_normalize: lengths do not fit {c} channels"
     );
-    affine(x, None, mean, scale, scale, offset, y);
+    affine(x, None, None, mean, scale, scale, offset, relu, y);
 }
 
-/// Sums over rows for the gradient of batch norm: `sum_dy = sum(dy)` and `sum_dyx = sum(dy (x - mean))`.
-pub fn channel_grad_sums<T: Float>(x: &[T], dy: &[T], mean: &[T], sum_dy: &mut [T], sum_dyx: &mut [T]) {
+/// Sums over rows for the gradient of batch norm: `sum_dy = sum(dy)` and `sum_dyx = sum(dy (x - mean))`, of what the gate
+/// lets through.
+pub fn channel_grad_sums<T: Float>(
+    x: &[T],
+    dy: &[T],
+    mean: &[T],
+    gate: Option<Gate<'_, T>>,
+    sum_dy: &mut [T],
+    sum_dyx: &mut [T],
+) {
     let c = mean.len();
     assert!(
         x.len() == dy.len()
             && sum_dy.len() == c
             && sum_dyx.len() == c
+            && gate.is_none_or(|g| g.scale.len() == c && g.offset.len() == c)
             && (c == 0 || x.len().is_multiple_of(c)),
         "channel_grad_sums: lengths do not fit {c} channels"
     );
@@ -384,7 +478,7 @@ pub fn channel_grad_sums<T: Float>(x: &[T], dy: &[T], mean: &[T], sum_dy: &mut [
             // SAFETY: pieces are disjoint.
             let sums = unsafe { shared.part(p * 2 * c, 2 * c) };
             let at = p * tall * c..((p + 1) * tall).min(rows) * c;
-            dispatch(level(), ChannelSums { x: &x[at.clone()], dy: Some(&dy[at]), c, m: mean, sums });
+            dispatch(level(), ChannelSums { x: &x[at.clone()], dy: Some(&dy[at]), gate, c, m: mean, sums });
         }
     });
     for j in 0..c {
@@ -394,8 +488,16 @@ pub fn channel_grad_sums<T: Float>(x: &[T], dy: &[T], mean: &[T], sum_dy: &mut [
 }
 
 /// The gradient of batch norm from its sums: `dx = a dy + b (x - mean) + d` with one value per channel, where for batch
-/// statistics over `r` rows `a = gamma rstd`, `b = -a rstd^2 sum_dyx / r` and `d = -a sum_dy / r`.
-pub fn channel_grad<T: Float>(x: &[T], dy: &[T], mean: &[T], a: &[T], b: &[T], d: &[T], dx: &mut [T]) {
+/// statistics over `r` rows `a = gamma rstd`, `b = -a rstd^2 sum_dyx / r` and `d = -a sum_dy / r`; dy counts as zero where
+/// the gate is shut.
+pub fn channel_grad<T: Float>(
+    x: &[T],
+    dy: &[T],
+    mean: &[T],
+    [a, b, d]: [&[T]; 3],
+    gate: Option<Gate<'_, T>>,
+    dx: &mut [T],
+) {
     let c = mean.len();
     assert!(
         x.len() == dx.len() && x.len() == dy.len() && a.len() == c && b.len() == c && d.len() == c,
@@ -406,57 +508,96 @@ pub fn channel_grad<T: Float>(x: &[T], dy: &[T], mean: &[T], a: &[T], b: &[T], d
         "channel_grad: {} elements do not make rows of {c}",
         x.len()
     );
-    affine(x, Some(dy), mean, a, b, d, dx);
+    affine(x, Some(dy), gate, mean, a, b, d, false, dx);
 }
 
 /// `y = a dy + b (x - m) + d`, the first term only if there is a dy.
-fn affine<T: Float>(x: &[T], dy: Option<&[T]>, m: &[T], a: &[T], b: &[T], d: &[T], y: &mut [T]) {
+fn affine<T: Float>(
+    x: &[T],
+    dy: Option<&[T]>,
+    gate: Option<Gate<'_, T>>,
+    m: &[T],
+    a: &[T],
+    b: &[T],
+    d: &[T],
+    relu: bool,
+    y: &mut [T],
+) {
     let c = m.len();
     if c == 0 {
         return;
     }
+    assert!(gate.is_none_or(|g| g.scale.len() == c && g.offset.len() == c));
     let rows = x.len() / c;
     let out = Shared::new(y);
     ranges(rows, rows_per_chunk(c), |start, end| {
         let at = start * c..end * c;
         // SAFETY: chunks are disjoint.
         let y = unsafe { out.part(at.start, at.len()) };
-        dispatch(level(), Affine { x: &x[at.clone()], dy: dy.map(|dy| &dy[at]), m, a, b, d, y });
+        dispatch(level(), Affine { x: &x[at.clone()], dy: dy.map(|dy| &dy[at]), gate, m, a, b, d, relu, y });
     });
 }
 
 struct Affine<'a, T> {
     x: &'a [T],
     dy: Option<&'a [T]>,
+    gate: Option<Gate<'a, T>>,
     m: &'a [T],
     a: &'a [T],
     b: &'a [T],
     d: &'a [T],
+    relu: bool,
     y: &'a mut [T],
 }
 
 impl<T: Float> Kernel for Affine<'_, T> {
     type Out = ();
     #[inline(always)]
-    fn run<S: Isa>(self) {
-        let Affine { x, dy, m, a, b, d, y } = self;
-        let c = m.len();
-        let width = <T::V<S> as Lanes>::N;
-        for (r, y) in y.chunks_exact_mut(c).enumerate() {
-            let row = r * c;
-            let mut i = 0;
-            while i < c {
-                let at = i..i + (c - i).min(width);
-                let here = row + at.start..row + at.end;
-                let hat = part::<T::V<S>>(&x[here.clone()]) - part(&m[at.clone()]);
-                let v = hat.fma(part(&b[at.clone()]), part(&d[at.clone()]));
-                let v = match dy {
-                    Some(dy) => part::<T::V<S>>(&dy[here]).fma(part(&a[at.clone()]), v),
-                    None => v,
-                };
-                put(v, &mut y[at.clone()]);
-                i = at.end;
+    fn run<S: Isa>(mut self) {
+        let (c, width) = (self.m.len(), <T::V<S> as Lanes>::N);
+        let (len, y) = (self.y.len(), std::mem::take(&mut self.y).as_mut_ptr());
+        for row in (0..len).step_by(c) {
+            // SAFETY: rows of c channels exist in x, dy and y, and c values per channel in the vectors.
+            unsafe {
+                let mut i = 0;
+                while i + width <= c {
+                    self.vector::<T::V<S>, true>(row, i, width, y);
+                    i += width;
+                }
+                if i < c {
+                    self.vector::<T::V<S>, false>(row, i, c - i, y);
+                }
             }
+        }
+    }
+}
+
+impl<T: Float> Affine<'_, T> {
+    /// `n` channels from `i` on.
+    #[inline(always)]
+    unsafe fn vector<V: Lanes<T = T>, const WHOLE: bool>(&self, row: usize, i: usize, n: usize, y: *mut T) {
+        let zero = V::splat(T::ZERO);
+        // SAFETY: passed on.
+        unsafe {
+            macro_rules! of {
+                ($v:expr) => {
+                    fetch::<V, WHOLE>($v.as_ptr().add(i), n)
+                };
+            }
+            let hat = fetch::<V, WHOLE>(self.x.as_ptr().add(row + i), n) - of!(self.m);
+            let mut v = hat.fma(of!(self.b), of!(self.d));
+            if let Some(dy) = self.dy {
+                let mut u = fetch::<V, WHOLE>(dy.as_ptr().add(row + i), n);
+                if let Some(gate) = self.gate {
+                    u = V::select(hat.fma(of!(gate.scale), of!(gate.offset)).gt(zero), u, zero);
+                }
+                v = u.fma(of!(self.a), v);
+            }
+            if self.relu {
+                v = v.max_nan(zero);
+            }
+            let y = y.add(row + i);
+            if WHOLE { v.store(y) } else { v.store_partial(y, n) }
         }
     }
 }
@@ -534,24 +675,53 @@ mod tests {
             let (mut mean, mut var, mut y) = (vec![0.0; c], vec![0.0; c], vec![0.0; rows * c]);
             channel_moments(x, c, &mut mean, &mut var);
             let scale: Vec<f64> = var.iter().zip(&gamma).map(|(v, g)| g / (v + 1e-3).sqrt()).collect();
-            channel_normalize(x, &mean, &scale, &beta, &mut y);
+            channel_normalize(x, &mean, &scale, &beta, false, &mut y);
             (mean, var, y.iter().zip(&dy).map(|(a, b)| a * b).sum::<f64>())
         };
         let (mean, var, _) = value(&x);
         let (mut s1, mut s2) = (vec![0.0; c], vec![0.0; c]);
-        channel_grad_sums(&x, &dy, &mean, &mut s1, &mut s2);
+        channel_grad_sums(&x, &dy, &mean, None, &mut s1, &mut s2);
         let rstd: Vec<f64> = var.iter().map(|v| 1.0 / (v + 1e-3).sqrt()).collect();
         let a: Vec<f64> = rstd.iter().zip(&gamma).map(|(s, g)| s * g).collect();
         let n = rows as f64;
         let b: Vec<f64> = (0..c).map(|j| -a[j] * rstd[j] * rstd[j] * s2[j] / n).collect();
         let d: Vec<f64> = (0..c).map(|j| -a[j] * s1[j] / n).collect();
         let mut dx = vec![0.0; rows * c];
-        channel_grad(&x, &dy, &mean, &a, &b, &d, &mut dx);
+        channel_grad(&x, &dy, &mean, [&a, &b, &d], None, &mut dx);
         for i in [0, 5, 300, rows * c - 1] {
             let (mut up, mut down) = (x.clone(), x.clone());
             up[i] += 1e-6;
             down[i] -= 1e-6;
             close(dx[i], (value(&up).2 - value(&down).2) / 2e-6, 1e-6);
+        }
+    }
+
+    /// A gate and a relu inside of the passes give the bits that separate passes give, at every odd number of channels.
+    #[test]
+    fn relu_inside() {
+        for (rows, c) in [(70, 5), (200, 64), (33, 100), (9, 17)] {
+            let single = |seed| data(rows * c, seed).iter().map(|&v| v as f32).collect::<Vec<_>>();
+            let vector = |seed| data(c, seed).iter().map(|&v| v as f32).collect::<Vec<_>>();
+            let (x, dy) = (single(1), single(2));
+            let (mean, scale, offset) = (vector(3), vector(4), vector(5));
+            let (mut y, mut with) = (x.clone(), x.clone());
+            channel_normalize(&x, &mean, &scale, &offset, false, &mut y);
+            channel_normalize(&x, &mean, &scale, &offset, true, &mut with);
+            assert!(y.iter().zip(&with).all(|(a, b)| a.max(0.0) == *b));
+            let masked: Vec<f32> = dy.iter().zip(&y).map(|(&d, &y)| if y > 0.0 { d } else { 0.0 }).collect();
+            let gate = Some(Gate { scale: &scale, offset: &offset });
+            let sums = |dy: &[f32], gate| {
+                let (mut a, mut b) = (vec![0.0; c], vec![0.0; c]);
+                channel_grad_sums(&x, dy, &mean, gate, &mut a, &mut b);
+                (a, b)
+            };
+            assert_eq!(sums(&masked, None), sums(&dy, gate));
+            let grad = |dy: &[f32], gate| {
+                let mut dx = x.clone();
+                channel_grad(&x, dy, &mean, [&scale, &offset, &mean], gate, &mut dx);
+                dx
+            };
+            assert_eq!(grad(&masked, None), grad(&dy, gate));
         }
     }
 }

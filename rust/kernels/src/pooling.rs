@@ -5,6 +5,7 @@
 
 use crate::isa::Level;
 use crate::par;
+use crate::pooling_blocks as blocks;
 
 /// The geometry; one- and two-dimensional pooling lead with ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,9 +266,35 @@ pub fn max<T: Real>(s: &PoolShape, x: &[T], y: &mut [T]) {
     run(crate::isa::level(), s, Pass::Max, x, &[], y);
 }
 
-/// Hands `dy` to the first maximum under each window.
-pub fn max_grad<T: Real>(s: &PoolShape, x: &[T], dy: &[T], dx: &mut [T]) {
-    run(crate::isa::level(), s, Pass::MaxGrad, x, dy, dx);
+/// Hands `dy` to the first maximum under each window. With `positive`, only to maxima above zero: `x` came out of a relu
+/// whose gradient is taken in the same pass.
+#[allow(private_bounds)]
+pub fn max_grad<T: Real + crate::isa::Float>(s: &PoolShape, positive: bool, x: &[T], dy: &[T], dx: &mut [T]) {
+    max_grad_at(crate::isa::level(), s, positive, x, dy, dx);
+}
+
+fn max_grad_at<T: Real + crate::isa::Float>(
+    level: Level,
+    s: &PoolShape,
+    positive: bool,
+    x: &[T],
+    dy: &[T],
+    dx: &mut [T],
+) {
+    if blocks::fits(s) {
+        return blocks::max_grad(level, s, positive, x, dy, dx);
+    }
+    run(level, s, Pass::MaxGrad, x, dy, dx);
+    if positive {
+        let out = crate::shared::Shared::new(dx);
+        crate::shared::ranges(x.len(), crate::shared::GRAIN, |from, to| {
+            // SAFETY: ranges are disjoint.
+            let dx = unsafe { out.part(from, to - from) };
+            for (dx, x) in dx.iter_mut().zip(&x[from..to]) {
+                *dx = if *x > <T as Real>::ZERO { *dx } else { <T as Real>::ZERO };
+            }
+        });
+    }
 }
 
 /// The element of `v` (shaped like the input) where `x` has the first maximum under each window.
@@ -339,6 +366,31 @@ mod tests {
             assert_eq!((y[0], y[70], y[139]), (35.0, 140.0, 209.0));
             run(level, &s, Pass::AverageGrad, &[], &y, &mut dx);
             assert_eq!((dx[0], dx[70], dx[140]), (17.5, 17.5, 140.0));
+        }
+    }
+
+    /// Windows side by side, with a rim that none covers, give what the general way gives, at every level.
+    #[test]
+    fn windows_side_by_side() {
+        for (in_sp, out_sp, window, c) in [
+            ([1, 5, 7], [1, 2, 3], [1, 2, 2], 19),
+            ([1, 1, 9], [1, 1, 3], [1, 1, 3], 16),
+            ([3, 4, 4], [1, 2, 2], [2, 2, 2], 35),
+        ] {
+            let s = PoolShape { n: 3, in_sp, out_sp, c, window, stride: window, pad_lo: [0; 3] };
+            assert!(blocks::fits(&s));
+            let draw = |n: usize, m: usize| (0..n).map(|i| (i * m % 7) as f32 - 3.0).collect::<Vec<_>>();
+            let x = draw(3 * s.in_len(), 5);
+            let dy = draw(3 * s.out_len(), 3);
+            let (mut want, mut got) = (vec![9f32; x.len()], vec![9f32; x.len()]);
+            run(Level::Portable, &s, Pass::MaxGrad, &x, &dy, &mut want);
+            for level in levels() {
+                max_grad_at(level, &s, false, &x, &dy, &mut got);
+                assert_eq!(got, want, "{s:?}");
+                max_grad_at(level, &s, true, &x, &dy, &mut got);
+                let gated = want.iter().zip(&x).map(|(&d, &x)| if x > 0.0 { d } else { 0.0 });
+                assert!(gated.eq(got.iter().copied()), "{s:?}");
+            }
         }
     }
 }

@@ -90,7 +90,7 @@ mod tests {
         keep(&a);
         keep(&b);
         let mean = a.clone();
-        channel_grad_sums(&x, &x, &mean, &mut a, &mut b);
+        channel_grad_sums(&x, &x, &mean, None, &mut a, &mut b);
         keep(&a);
         keep(&b);
         let (rows, c) = (3000, 100);

@@ -151,7 +151,7 @@ pub struct ConvInputGrad {
     pub channels: i64,
 }
 
-/// The gradient of the kernel of a [`Conv`], from x and dy.
+/// The gradient of the kernel of a [`Conv`], from x and dy; and that of a bias per output channel, if `bias`.
 #[derive(Clone, Debug)]
 pub struct ConvKernelGrad {
     /// The convolution.
@@ -160,10 +160,12 @@ pub struct ConvKernelGrad {
     pub sizes: Vec<i64>,
     /// Input channels per group.
     pub channels: i64,
+    /// A second output: the sum of dy for every channel; set by the compiler.
+    pub bias: bool,
 }
 
 impl Conv {
-    fn geometry(&self, who: &str, x: &[usize], k: &[usize]) -> Result<ConvShape> {
+    pub(crate) fn geometry(&self, who: &str, x: &[usize], k: &[usize]) -> Result<ConvShape> {
         let rank = k.len() - 2;
         let lead = 3 - rank;
         let mut s = ConvShape {
@@ -313,7 +315,12 @@ impl Op for Conv {
             None
         };
         let dk = if cx.needs[1] {
-            let op = ConvKernelGrad { conv: self.plain(), sizes: ks[..rank].to_vec(), channels: ks[rank] };
+            let op = ConvKernelGrad {
+                conv: self.plain(),
+                sizes: ks[..rank].to_vec(),
+                channels: ks[rank],
+                bias: false,
+            };
             Some(push1(op, &[x.clone(), dy.clone()])?)
         } else {
             None
@@ -399,6 +406,7 @@ impl Op for ConvInputGrad {
             conv: self.conv.clone(),
             sizes: ks[..rank].iter().map(|&d| d as i64).collect(),
             channels: ks[rank] as i64,
+            bias: false,
         };
         let for_k = if cx.needs[1] { Some(push1(op, &[g.clone(), dy.clone()])?) } else { None };
         Ok(vec![for_dy, for_k])
@@ -418,6 +426,7 @@ impl Op for ConvKernelGrad {
         let mut out = self.conv.window.attrs();
         out.push(("sizes", Attr::Ints(self.sizes.clone())));
         out.push(("channels", Attr::Int(self.channels)));
+        out.push(("with_bias", Attr::Bool(self.bias)));
         Attrs(out)
     }
 
@@ -438,15 +447,19 @@ impl Op for ConvKernelGrad {
         if !fits {
             return Err(Error::value(who, format!("gradients of shape {y}"), format!("{}", x[1].shape)));
         }
-        Ok(Outputs::from_elem(dk, 1))
+        let mut out = Outputs::from_elem(dk, 1);
+        out.extend(self.bias.then(|| Spec::known(&[c_out], x[0].dtype)));
+        Ok(out)
     }
 
     fn eval(&self, x: &[View<'_>], y: &mut [ViewMut<'_>], faults: &Faults) {
         let s = self.conv.geometry("conv", x[0].shape(), y[0].shape).expect("infer found the geometry");
+        let (dk, db) = y.split_at_mut(1);
         macro_rules! run {
-            ($t:ty) => {
-                kernel::kernel_grad(&s, x[0].slice::<$t>(), x[1].slice::<$t>(), y[0].slice::<$t>())
-            };
+            ($t:ty) => {{
+                let db = db.first_mut().map(|db| db.slice::<$t>());
+                kernel::kernel_grad(&s, x[0].slice::<$t>(), x[1].slice::<$t>(), dk[0].slice::<$t>(), db)
+            }};
         }
         if by_float!(x[0].dtype, run).is_err() {
             faults.set(Fault::Memory);
@@ -458,6 +471,9 @@ impl Op for ConvKernelGrad {
     }
 
     fn vjp(&self, cx: &Vjp<'_>) -> Result<Vec<Option<Value>>> {
+        if self.bias {
+            return Err(Error::internal(self.name(), "a gradient asked of what the compiler joined"));
+        }
         let (x, dy, g) = (&cx.x[0], &cx.x[1], &cx.dy(0)?);
         let rank = self.conv.window.strides.len();
         let xs = x.shape().dims().ok_or_else(|| Error::internal("conv", "unknown size in a gradient"))?;
@@ -554,7 +570,8 @@ pub fn ops() -> Vec<OpDef> {
             name: "conv_kernel_grad",
             make: |a| {
                 let (sizes, channels) = (a.ints("sizes")?, a.int("channels")?);
-                Ok(Arc::new(ConvKernelGrad { conv: read(a)?, sizes, channels }))
+                let bias = a.opt_bool("with_bias")?.unwrap_or(false);
+                Ok(Arc::new(ConvKernelGrad { conv: read(a)?, sizes, channels, bias }))
             },
             samples: || {
                 cases()
@@ -564,7 +581,7 @@ pub fn ops() -> Vec<OpDef> {
                         let sizes = k[..k.len() - 2].iter().map(|&d| d as i64).collect();
                         let channels = k[k.len() - 2] as i64;
                         Sample::new(
-                            ConvKernelGrad { conv, sizes, channels },
+                            ConvKernelGrad { conv, sizes, channels, bias: false },
                             vec![Draw::float(&x), Draw::float(&y)],
                         )
                     })

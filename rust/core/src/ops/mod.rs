@@ -9,6 +9,7 @@ pub mod cast;
 pub mod concat;
 pub mod control;
 pub mod conv;
+pub mod conv_packed;
 pub mod elementwise;
 pub mod fused;
 pub mod gather;

@@ -48,10 +48,12 @@ pub struct LayerNormGrad {
 pub struct BatchNorm {
     /// Common settings.
     pub norm: Norm,
+    /// Negative results become zero; set by the compiler.
+    pub relu: bool,
 }
 
-/// The gradient of [`BatchNorm`]. Inputs x, dy, mean, variance, gamma if there is one; outputs dx and, even where they are
-/// not asked for, dgamma and dbeta.
+/// The gradient of [`BatchNorm`]. Inputs x, dy, mean, variance, gamma if there is one, and, behind a relu, beta if there is
+/// one; outputs dx and, even where they are not asked for, dgamma and dbeta.
 #[derive(Clone, Debug)]
 pub struct BatchNormGrad {
     /// The forward op.
@@ -328,7 +330,9 @@ impl Op for BatchNorm {
     }
 
     fn attrs(&self) -> Attrs {
-        Attrs(self.norm.attrs())
+        let mut attrs = self.norm.attrs();
+        attrs.push(("relu", Attr::Bool(self.relu)));
+        Attrs(attrs)
     }
 
     fn infer(&self, x: &[Spec]) -> Result<Outputs<Spec>> {
@@ -347,8 +351,7 @@ impl Op for BatchNorm {
             let x = x[0].slice::<T>();
             kernel::channel_moments(x, c, mean, var);
             let epsilon = self.norm.epsilon as T;
-            let scale: Vec<T> =
-                var.iter().enumerate().map(|(j, v)| gamma.map_or(1.0, |g| g[j]) / (v + epsilon).sqrt()).collect();
+            let scale = kernel::channel_factors(gamma, var, epsilon);
             let zeros;
             let beta = match beta {
                 Some(beta) => beta,
@@ -357,7 +360,7 @@ impl Op for BatchNorm {
                     &zeros
                 }
             };
-            kernel::channel_normalize(x, mean, &scale, beta, y.slice())
+            kernel::channel_normalize(x, mean, &scale, beta, self.relu, y.slice())
         });
     }
 
@@ -366,7 +369,7 @@ impl Op for BatchNorm {
     }
 
     fn vjp(&self, cx: &Vjp<'_>) -> Result<Vec<Option<Value>>> {
-        if cx.dy[1].is_some() || cx.dy[2].is_some() {
+        if self.relu || cx.dy[1].is_some() || cx.dy[2].is_some() {
             return cx.through(|x| self.composed(x));
         }
         let mut inputs = vec![cx.x[0].clone(), cx.dy(0)?, cx.y[1].clone(), cx.y[2].clone()];
@@ -391,7 +394,11 @@ impl BatchNorm {
         let centred = ew::subtract(&x[0], &mean)?;
         let var = reduce::mean(&ew::square(&centred)?, rows(), false)?;
         let rstd = ew::rsqrt(&ew::add_scalar(&var, self.norm.epsilon)?)?;
-        Ok(vec![self.norm.apply(ew::multiply(&centred, &rstd)?, x)?, mean, var])
+        let mut y = self.norm.apply(ew::multiply(&centred, &rstd)?, x)?;
+        if self.relu {
+            y = ew::relu(&y)?;
+        }
+        Ok(vec![y, mean, var])
     }
 }
 
@@ -405,8 +412,12 @@ impl Op for BatchNormGrad {
     }
 
     fn infer(&self, x: &[Spec]) -> Result<Outputs<Spec>> {
-        let out = self.of.norm.check_grad(self.name(), x, None)?;
+        let usual = x.len() - usize::from(self.of.relu && self.of.norm.offset && !x.is_empty());
+        let out = self.of.norm.check_grad(self.name(), &x[..usual], None)?;
         two_axes(self.name(), &x[0])?;
+        for beta in &x[usual..] {
+            check_vector(self.name(), "beta", beta, x[0].shape[x[0].shape.rank() - 1])?;
+        }
         Ok(out)
     }
 
@@ -415,10 +426,18 @@ impl Op for BatchNormGrad {
         let [dx, dgamma, dbeta] = y else { unreachable!("three outputs") };
         float!(x[0].dtype, T => {
             let gamma = self.of.norm.scale.then(|| x[4].slice::<T>());
+            let beta = x[x.len() - 1].slice::<T>();
             let (mean, var) = (x[2].slice::<T>(), x[3].slice::<T>());
             let (dgamma, dbeta) = (dgamma.slice::<T>(), dbeta.slice::<T>());
             let (x, dy) = (x[0].slice::<T>(), x[1].slice::<T>());
-            kernel::channel_grad_sums(x, dy, mean, dbeta, dgamma);
+            let (scale, offset) = if self.of.relu {
+                let offset = if self.of.norm.offset { beta.to_vec() } else { vec![0.0; c] };
+                (kernel::channel_factors(gamma, var, self.of.norm.epsilon as T), offset)
+            } else {
+                (Vec::new(), Vec::new())
+            };
+            let gate = self.of.relu.then_some(kernel::Gate { scale: &scale, offset: &offset });
+            kernel::channel_grad_sums(x, dy, mean, gate, dbeta, dgamma);
             let rows = (x.len() / c.max(1)) as T;
             // dx = a dy + b (x - mean) + d.
             let (mut a, mut b, mut d) = (vec![0.0; c], vec![0.0; c], vec![0.0; c]);
@@ -429,7 +448,7 @@ impl Op for BatchNormGrad {
                 d[j] = -a[j] * dbeta[j] / rows;
                 dgamma[j] *= rstd;
             }
-            kernel::channel_grad(x, dy, mean, &a, &b, &d, dx.slice())
+            kernel::channel_grad(x, dy, mean, [&a, &b, &d], gate, dx.slice())
         });
     }
 
@@ -452,7 +471,20 @@ impl Op for BatchNormGrad {
 
 impl BatchNormGrad {
     fn composed(&self, x: &[Value]) -> Result<Vec<Value>> {
-        let (dy, mean, var) = (&x[1], &x[2], &x[3]);
+        let (mean, var) = (&x[2], &x[3]);
+        let mut dy = x[1].clone();
+        if self.of.relu {
+            let rstd = ew::rsqrt(&ew::add_scalar(var, self.of.norm.epsilon)?)?;
+            let mut y = ew::multiply(&ew::subtract(&x[0], mean)?, &rstd)?;
+            if self.of.norm.scale {
+                y = ew::multiply(&y, &x[4])?;
+            }
+            if self.of.norm.offset {
+                y = ew::add(&y, &x[x.len() - 1])?;
+            }
+            dy = ew::relu_grad(&dy, &y)?;
+        }
+        let dy = &dy;
         let average = |v: &Value| reduce::mean(v, Some(leading(v)), false);
         let rstd = ew::rsqrt(&ew::add_scalar(var, self.of.norm.epsilon)?)?;
         let hat = ew::multiply(&ew::subtract(&x[0], mean)?, &rstd)?;
@@ -489,7 +521,7 @@ pub fn batch_norm(
     epsilon: f64,
 ) -> Result<Outputs<Value>> {
     let norm = Norm { epsilon, scale: gamma.is_some(), offset: beta.is_some() };
-    normalise(BatchNorm { norm }, x, [gamma, beta])
+    normalise(BatchNorm { norm, relu: false }, x, [gamma, beta])
 }
 
 /// The ops of this file.
@@ -497,6 +529,9 @@ pub fn ops() -> Vec<OpDef> {
     const KINDS: [(bool, bool); 4] = [(true, true), (true, false), (false, true), (false, false)];
     fn read_layer(a: &mut AttrReader) -> Result<LayerNorm> {
         Ok(LayerNorm { norm: Norm::read(a)?, rms: a.opt_bool("rms")?.unwrap_or(false) })
+    }
+    fn read_batch(a: &mut AttrReader) -> Result<BatchNorm> {
+        Ok(BatchNorm { norm: Norm::read(a)?, relu: a.opt_bool("relu")?.unwrap_or(false) })
     }
     fn forward(shape: &[usize], scale: bool, offset: bool) -> Vec<Draw> {
         let vector = Draw::float(&shape[shape.len() - 1..]);
@@ -517,7 +552,7 @@ pub fn ops() -> Vec<OpDef> {
         LayerNorm { norm: Norm { epsilon: 0.1, scale, offset }, rms }
     }
     fn batch(scale: bool, offset: bool) -> BatchNorm {
-        BatchNorm { norm: Norm { epsilon: 0.1, scale, offset } }
+        BatchNorm { norm: Norm { epsilon: 0.1, scale, offset }, relu: false }
     }
     vec![
         OpDef {
@@ -545,7 +580,7 @@ pub fn ops() -> Vec<OpDef> {
         },
         OpDef {
             name: "batch_norm",
-            make: |a| Ok(Arc::new(BatchNorm { norm: Norm::read(a)? })),
+            make: |a| Ok(Arc::new(read_batch(a)?)),
             samples: || {
                 let mut all: Vec<Sample> =
                     KINDS.map(|(s, o)| Sample::new(batch(s, o), forward(&[6, 5], s, o))).into();
@@ -555,7 +590,7 @@ pub fn ops() -> Vec<OpDef> {
         },
         OpDef {
             name: "batch_norm_grad",
-            make: |a| Ok(Arc::new(BatchNormGrad { of: BatchNorm { norm: Norm::read(a)? } })),
+            make: |a| Ok(Arc::new(BatchNormGrad { of: read_batch(a)? })),
             samples: || {
                 let grad = |s| BatchNormGrad { of: batch(s, true) };
                 vec![

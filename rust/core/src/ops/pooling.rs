@@ -43,6 +43,8 @@ pub struct PoolGrad {
     pub pool: Geometry,
     /// Spatial sizes of its input.
     pub sizes: Vec<i64>,
+    /// x came out of a relu, whose gradient is taken along; set by the compiler.
+    pub relu: bool,
 }
 
 /// The elements of input 1 where input 0 has the largest element under each window: the transpose of the max gradient.
@@ -152,7 +154,7 @@ impl Op for Pool {
         let dims =
             x.shape().dims().ok_or_else(|| Error::internal(self.name(), "unknown size in a gradient"))?;
         let sizes = dims[1..dims.len() - 1].iter().map(|&d| d as i64).collect();
-        let op = PoolGrad { pool: self.0.clone(), sizes };
+        let op = PoolGrad { pool: self.0.clone(), sizes, relu: false };
         let inputs = if self.0.kind == Kind::Max { vec![x.clone(), cx.dy(0)?] } else { vec![cx.dy(0)?] };
         Ok(vec![Some(push1(op, &inputs)?)])
     }
@@ -174,6 +176,7 @@ impl Op for PoolGrad {
     fn attrs(&self) -> Attrs {
         let mut out = self.pool.attrs();
         out.push(("sizes", Attr::Ints(self.sizes.clone())));
+        out.push(("relu", Attr::Bool(self.relu)));
         Attrs(out)
     }
 
@@ -206,9 +209,13 @@ impl Op for PoolGrad {
         macro_rules! run {
             ($t:ty) => {
                 match self.pool.kind {
-                    Kind::Max => {
-                        kernel::max_grad(&s, x[0].slice::<$t>(), x[1].slice::<$t>(), y[0].slice::<$t>())
-                    }
+                    Kind::Max => kernel::max_grad(
+                        &s,
+                        self.relu,
+                        x[0].slice::<$t>(),
+                        x[1].slice::<$t>(),
+                        y[0].slice::<$t>(),
+                    ),
                     Kind::Average => kernel::average_grad(&s, x[0].slice::<$t>(), y[0].slice::<$t>()),
                 }
             };
@@ -222,6 +229,9 @@ impl Op for PoolGrad {
 
     fn vjp(&self, cx: &Vjp<'_>) -> Result<Vec<Option<Value>>> {
         let g = cx.dy(0)?;
+        if self.relu {
+            return Err(Error::internal(self.name(), "a gradient asked of what the compiler joined"));
+        }
         // Linear in dy; where the largest element lies does not change in a small neighbourhood of x.
         Ok(match self.pool.kind {
             Kind::Max => vec![None, Some(push1(MaxPoolGather(self.pool.clone()), &[cx.x[0].clone(), g])?)],
@@ -264,7 +274,7 @@ impl Op for MaxPoolGather {
             .dims()
             .ok_or_else(|| Error::internal(self.name(), "unknown size in a gradient"))?;
         let sizes = dims[1..dims.len() - 1].iter().map(|&d| d as i64).collect();
-        let op = PoolGrad { pool: self.0.clone(), sizes };
+        let op = PoolGrad { pool: self.0.clone(), sizes, relu: false };
         Ok(vec![None, Some(push1(op, &[cx.x[0].clone(), cx.dy(0)?])?)])
     }
 }
@@ -300,12 +310,13 @@ pub fn ops() -> Vec<OpDef> {
                 let dy = Draw::float(&out(&g, &x));
                 let sizes = x[1..x.len() - 1].iter().map(|&d| d as i64).collect();
                 let inputs = if kind == Kind::Max { vec![Draw::float(&x), dy] } else { vec![dy] };
-                Sample::new(PoolGrad { pool: g, sizes }, inputs)
+                Sample::new(PoolGrad { pool: g, sizes, relu: false }, inputs)
             })
             .collect()
     }
     fn make_grad(a: &mut AttrReader, kind: Kind) -> Result<Arc<dyn Op>> {
-        Ok(Arc::new(PoolGrad { sizes: a.ints("sizes")?, pool: Geometry::read(a, kind)? }))
+        let relu = a.opt_bool("relu")?.unwrap_or(false);
+        Ok(Arc::new(PoolGrad { sizes: a.ints("sizes")?, pool: Geometry::read(a, kind)?, relu }))
     }
     vec![
         OpDef {

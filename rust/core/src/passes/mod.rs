@@ -1,5 +1,6 @@
 //! Graph in, equal graph out: what happens between a trace and a program.
 
+mod frozen;
 mod fuse;
 mod patterns;
 mod simplify;
@@ -66,7 +67,16 @@ impl Ir {
             self.drop_dead();
         }
         if passes.patterns {
+            frozen::pads(&mut self);
+            self = frozen::norms(&self);
+            self.drop_dead();
             patterns::run(&mut self);
+            self.drop_dead();
+            self = patterns::bias_grads(&self);
+            self.drop_dead();
+            self = frozen::packs(&self);
+            self.drop_dead();
+            frozen::tails(&mut self);
             self.drop_dead();
         }
         if passes.fuse {

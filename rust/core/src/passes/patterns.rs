@@ -1,15 +1,30 @@
 //! Big patterns: a product or convolution, plus bias, then an activation, becomes one op with an epilogue.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::Ir;
-use crate::op::{Lane, Op, Unary};
+use super::frozen::{Rebuild, per_channel, spec};
+use crate::op::{Binary, Lane, Op, Unary};
+use crate::ops::conv::ConvKernelGrad;
 use crate::ops::matmul::MatMul;
+use crate::ops::norm::{BatchNorm, BatchNormGrad};
+use crate::ops::pooling::{Kind, PoolGrad};
+use crate::ops::reshape::Reshape;
+use crate::shape::Spec;
 use crate::trace::{NodeKind, Port};
 
 /// Rewrites the last node of every match; the nodes before it are dropped as dead afterwards.
 pub(super) fn run(ir: &mut Ir) {
+    epilogues(ir);
+    pool_relu(ir);
+    norm_relu(ir);
+}
+
+fn epilogues(ir: &mut Ir) {
     let uses = ir.uses();
     let once = |p: Port| uses.get(&p) == Some(&1);
     for i in 0..ir.nodes.len() {
@@ -40,6 +55,141 @@ pub(super) fn run(ir: &mut Ir) {
             _ => {}
         }
     }
+}
+
+/// The gradient of a bias is summed while the gradient of the kernel reads the same values.
+pub(super) fn bias_grads(ir: &Ir) -> Ir {
+    // Sums over all but the channels, by what they add up; and the kernel gradients that read the same.
+    let mut sums: HashMap<Port, usize> = HashMap::new();
+    for (i, node) in ir.nodes.iter().enumerate() {
+        if let (NodeKind::Op(op), [dy]) = (&node.kind, &node.inputs[..])
+            && op.name() == "sum"
+            && per_channel(ir, Port { node: i as u32, output: 0 }, spec(ir, *dy))
+        {
+            sums.entry(*dy).or_insert(i);
+        }
+    }
+    let mut pairs: HashMap<usize, usize> = HashMap::new();
+    for (j, node) in ir.nodes.iter().enumerate() {
+        if let Some(grad) = kernel_grad(ir, j)
+            && !grad.bias
+            && let Some(&i) = sums.get(&node.inputs[1])
+            // Both inputs are there when the first of the two runs.
+            && (node.inputs[0].node as usize) < i.min(j)
+            && sums.remove(&node.inputs[1]).is_some()
+        {
+            pairs.insert(i.min(j), i.max(j));
+        }
+    }
+    let mut new = Rebuild::new(ir);
+    let mut done: Vec<usize> = Vec::new();
+    for a in 0..ir.nodes.len() {
+        if done.contains(&a) {
+            continue;
+        }
+        let Some(&b) = pairs.get(&a) else {
+            new.copy(a);
+            continue;
+        };
+        let (sum, grad) = if kernel_grad(ir, a).is_some() { (b, a) } else { (a, b) };
+        let Some(op) = kernel_grad(ir, grad) else { unreachable!("it was found to be one") };
+        let both = Arc::new(ConvKernelGrad { bias: true, ..op.clone() });
+        // The input of the kernel gradient comes from the forward pass, before either.
+        let inputs: SmallVec<[Port; 4]> = ir.nodes[grad].inputs.iter().map(|p| new.moved[p]).collect();
+        let kernel = new.push(both, inputs, ir.nodes[grad].specs[0].clone());
+        let shape = &ir.nodes[sum].specs[0];
+        let channels = shape.shape.last().copied().flatten().unwrap_or(1);
+        new.out.nodes[kernel.node as usize].specs.push(Spec::known(&[channels], shape.dtype));
+        let dims = shape.shape.iter().map(|d| d.map_or(1, |d| d as i64)).collect();
+        let bias = Port { output: 1, ..kernel };
+        let bias = new.push(Arc::new(Reshape { shape: dims }), smallvec![bias], shape.clone());
+        new.moved.insert(Port { node: grad as u32, output: 0 }, kernel);
+        new.moved.insert(Port { node: sum as u32, output: 0 }, bias);
+        done.push(b);
+    }
+    new.finish()
+}
+
+fn kernel_grad(ir: &Ir, i: usize) -> Option<&ConvKernelGrad> {
+    let any: &dyn Any = ir.op(i as u32)?.as_ref();
+    any.downcast_ref::<ConvKernelGrad>()
+}
+
+/// The gradient of max pooling, then that of the relu before it: only maxima above zero get something.
+fn pool_relu(ir: &mut Ir) {
+    let uses = ir.uses();
+    for i in 0..ir.nodes.len() {
+        if ir.op(i as u32).and_then(|op| op.traits().lane) != Some(Lane::Binary(Binary::ReluGrad)) {
+            continue;
+        }
+        let [dx, y] = ir.nodes[i].inputs[..] else { continue };
+        let Some(op) = ir.op(dx.node).filter(|_| uses.get(&dx) == Some(&1)) else { continue };
+        let any: &dyn Any = op.as_ref();
+        let Some(pool) = any.downcast_ref::<PoolGrad>().filter(|p| p.pool.kind == Kind::Max && !p.relu)
+        else {
+            continue;
+        };
+        let inputs = ir.nodes[dx.node as usize].inputs.clone();
+        if inputs[0] != y || ir.nodes[i].specs[0] != ir.nodes[dx.node as usize].specs[0] {
+            continue;
+        }
+        ir.nodes[i].kind = NodeKind::Op(Arc::new(PoolGrad { relu: true, ..pool.clone() }));
+        ir.nodes[i].inputs = inputs;
+    }
+}
+
+/// Batch norm and the relu behind it are one op, and so are their gradients: the relu's is known from the input of the norm,
+/// so its own pass over memory falls away.
+fn norm_relu(ir: &mut Ir) {
+    let uses = ir.uses();
+    let once = |p: Port| uses.get(&p) == Some(&1);
+    let norm = |ir: &Ir, p: Port| {
+        let any: &dyn Any = ir.op(p.node)?.as_ref();
+        any.downcast_ref::<BatchNorm>().filter(|_| p.output == 0).cloned()
+    };
+    let mut moved: HashMap<Port, Port> = HashMap::new();
+    for i in 0..ir.nodes.len() {
+        for p in &mut ir.nodes[i].inputs {
+            *p = *moved.get(p).unwrap_or(p);
+        }
+        let here = Port { node: i as u32, output: 0 };
+        let Some(op) = ir.op(i as u32) else { continue };
+        if op.traits().lane == Some(Lane::Unary(Unary::Relu)) {
+            let from = ir.nodes[i].inputs[0];
+            if let Some(of) = norm(ir, from).filter(|of| !of.relu && once(from)) {
+                ir.nodes[from.node as usize].kind = NodeKind::Op(Arc::new(BatchNorm { relu: true, ..of }));
+                moved.insert(here, from);
+            }
+            continue;
+        }
+        let any: &dyn Any = op.as_ref();
+        let Some(grad) = any.downcast_ref::<BatchNormGrad>().filter(|g| !g.of.relu) else { continue };
+        let inputs = &ir.nodes[i].inputs;
+        // The gradient of the relu: from its output, which is that of the norm by now.
+        let gate = inputs[1];
+        if ir.op(gate.node).and_then(|op| op.traits().lane) != Some(Lane::Binary(Binary::ReluGrad)) {
+            continue;
+        }
+        let [dy, y] = ir.nodes[gate.node as usize].inputs[..] else { continue };
+        let Some(of) = norm(ir, y).filter(|of| of.relu) else { continue };
+        let forward = &ir.nodes[y.node as usize];
+        let same = forward.inputs[0] == inputs[0]
+            && inputs[2] == Port { node: y.node, output: 1 }
+            && inputs[3] == Port { node: y.node, output: 2 }
+            && ir.nodes[gate.node as usize].specs[0] == ir.nodes[dy.node as usize].specs[dy.output as usize]
+            && grad.of.norm.epsilon == of.norm.epsilon;
+        if !same {
+            continue;
+        }
+        let mut new = inputs.clone();
+        new[1] = dy;
+        if of.norm.offset {
+            new.push(forward.inputs[forward.inputs.len() - 1]);
+        }
+        ir.nodes[i].kind = NodeKind::Op(Arc::new(BatchNormGrad { of }));
+        ir.nodes[i].inputs = new;
+    }
+    ir.redirect(|p| *moved.get(&p).unwrap_or(&p));
 }
 
 /// The op with a bias, if it can take one and `bias` is one value per column.

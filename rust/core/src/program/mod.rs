@@ -25,6 +25,8 @@ pub struct Program {
     faults: Faults,
     /// Nanoseconds spent in each instruction, while somebody asks for them.
     times: Option<Vec<u64>>,
+    /// The versions of the variables that the frozen instructions last read.
+    frozen: Option<Vec<u64>>,
     /// What the compiler did.
     pub stats: Stats,
 }
@@ -64,7 +66,15 @@ impl Program {
             compile_ms: begin.elapsed().as_secs_f64() * 1e3,
             runs: 0,
         };
-        Ok(Program { name: name.to_string(), plan, arena, faults: Faults::default(), times: None, stats })
+        Ok(Program {
+            name: name.to_string(),
+            plan,
+            arena,
+            faults: Faults::default(),
+            times: None,
+            frozen: None,
+            stats,
+        })
     }
 
     /// The name.

@@ -48,6 +48,9 @@ pub(crate) struct Instruction {
     /// For inputs that are the old contents of an output.
     pub reuse: SmallVec<[Option<usize>; 4]>,
     pub access: Access,
+    /// It depends on constants and on variables that the program does not write: run once, and again only when one of
+    /// those variables has been written.
+    pub frozen: bool,
 }
 
 /// A planned program.
@@ -63,6 +66,8 @@ pub(crate) struct Plan {
     pub arena_bytes: usize,
     /// Offset and length of every piece of the arena.
     pub pieces: Vec<(usize, usize)>,
+    /// The variables that frozen instructions read.
+    pub frozen: Vec<usize>,
 }
 
 /// A piece of the arena while it is planned.
@@ -92,6 +97,7 @@ impl Plan {
                 results: Vec::new(),
                 arena_bytes: 0,
                 pieces: Vec::new(),
+                frozen: Vec::new(),
             },
             places: HashMap::with_capacity(ir.nodes.len()),
             pieces: Vec::new(),
@@ -176,7 +182,14 @@ impl Builder {
             }
         }
         let reuse = SmallVec::from_elem(None, inputs.len());
-        self.plan.instructions.push(Instruction { op, inputs, outputs, reuse, access: Access::default() });
+        self.plan.instructions.push(Instruction {
+            op,
+            inputs,
+            outputs,
+            reuse,
+            access: Access::default(),
+            frozen: false,
+        });
     }
 
     /// The place with its elements in row-major order, copied if need be.
@@ -328,6 +341,7 @@ impl Builder {
                     outputs: SmallVec::from_elem(saved.clone(), 1),
                     reuse,
                     access: Access::default(),
+                    frozen: false,
                 });
                 *p = saved;
             }
@@ -340,6 +354,7 @@ impl Builder {
                 self.pieces[k].last = usize::MAX;
             }
         }
+        self.freeze(&taken);
         self.reuse_inputs(end, &taken);
         self.lay_out(&taken);
         self.check()?;
@@ -361,6 +376,39 @@ impl Builder {
         let mut reuse: SmallVec<[Option<usize>; 4]> = SmallVec::from_elem(None, x.inputs.len());
         reuse[*read] = x.outputs.iter().position(|p| p.root == Root::Arena(k));
         reuse[*read].is_some() && op.in_place(&reuse).is_some()
+    }
+
+    /// Finds the instructions whose results hold from run to run; their pieces are kept for good.
+    fn freeze(&mut self, taken: &HashMap<usize, usize>) {
+        let mut kept = vec![false; self.pieces.len()];
+        for x in &mut self.plan.instructions {
+            let holds = |p: &Place| match p.root {
+                Root::Const(_) => true,
+                Root::Variable(v) => !self.plan.written[v],
+                Root::Arena(k) => kept[k],
+                Root::Input(_) => false,
+            };
+            let own = |p: &Place| matches!(p.root, Root::Arena(k) if !taken.contains_key(&k));
+            let effect = x.op.as_ref().is_some_and(|op| op.traits().effect);
+            x.frozen =
+                !effect && !x.inputs.is_empty() && x.inputs.iter().all(holds) && x.outputs.iter().all(own);
+            if !x.frozen {
+                continue;
+            }
+            for p in &x.inputs {
+                if let Root::Variable(v) = p.root
+                    && !self.plan.frozen.contains(&v)
+                {
+                    self.plan.frozen.push(v);
+                }
+            }
+            for p in &x.outputs {
+                if let Root::Arena(k) = p.root {
+                    kept[k] = true;
+                    (self.pieces[k].first, self.pieces[k].last) = (0, usize::MAX);
+                }
+            }
+        }
     }
 
     /// Lets elementwise instructions overwrite inputs that nobody reads again.

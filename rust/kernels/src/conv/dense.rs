@@ -1,10 +1,12 @@
 //! Dense and grouped convolution: which way each of the three passes goes.
 
 use super::ConvShape;
-use super::direct::{self, Panels};
+use super::direct::{self, Finish, Panels, Taps};
 use super::geometry::{Axis, Geometry, Place};
-use super::{outer, strips};
-use crate::buffer::AllocError;
+use super::winograd::{self, Points};
+use super::{outer, strips, winograd_outer};
+use crate::buffer::{AllocError, Buffer};
+use crate::convert::elements_mut;
 use crate::gemm::{Epilogue, Mat, PackedB, Scalar, gemm_at};
 use crate::isa::Level;
 use crate::map::Unary;
@@ -24,7 +26,7 @@ pub(super) fn forward<T: Scalar>(
     let (ci, co) = (s.c_in / s.groups, s.c_out / s.groups);
     // Of activations only relu happens on the way.
     let late = activation.filter(|&f| f != Unary::Relu);
-    let ep = Epilogue { bias, residual: None, activation: activation.filter(|&f| f == Unary::Relu) };
+    let least = activation.filter(|&f| f == Unary::Relu).map(|_| T::ZERO);
     if s.groups == 1 && Geometry::new(s, 0).is_plain() {
         let g = Geometry::new(s, 0);
         gemm_at(
@@ -37,18 +39,17 @@ pub(super) fn forward<T: Scalar>(
             y,
             co,
             false,
-            Epilogue { activation, ..ep },
+            Epilogue { bias, residual: None, activation },
         );
         return Ok(());
     }
     let taps: Vec<usize> = (0..s.taps()).collect();
     for group in 0..s.groups {
         let g = Geometry::new(s, group);
-        let kernel =
-            Kernel { w, at: group * co, taps: &taps, steps: [ci * s.c_out, s.c_out, 1], c: ci, n: co };
+        let kernel = Taps { w, at: group * co, taps: &taps, steps: [ci * s.c_out, s.c_out, 1], c: ci, n: co };
         let place = Place { start: [0; 3], step: [1; 3], size: s.out_sp, at: group * co, row: s.c_out };
-        let ep = Epilogue { bias: bias.map(|b| &b[group * co..][..co]), ..ep };
-        convolve(l, &g, x, &kernel, ep, y, &place)?;
+        let finish = Finish { bias: bias.map(|b| &b[group * co..][..co]), residual: None, least };
+        convolve(l, &g, x, &kernel, finish, y, &place)?;
     }
     if let Some(f) = late {
         crate::map::unary_in_place(f, y);
@@ -118,61 +119,116 @@ pub(super) fn input_grad<T: Scalar>(
         for group in 0..s.groups {
             let g = Geometry { n: s.n, axes: [ad, ah, aw], c: co, x_at: group * co, x_row: s.c_out };
             let steps = [ci * s.c_out, 1, s.c_out];
-            let kernel = Kernel { w, at: group * co, taps: &turned, steps, c: co, n: ci };
+            let kernel = Taps { w, at: group * co, taps: &turned, steps, c: co, n: ci };
             let place = Place { start, step: s.stride, size: s.in_sp, at: group * ci, row: s.c_in };
-            convolve(l, &g, dy, &kernel, Epilogue::default(), dx, &place)?;
+            convolve(l, &g, dy, &kernel, Finish::none(), dx, &place)?;
         }
     }
     Ok(())
 }
 
+/// The bias's gradient is known only to convolutions of one group.
 pub(super) fn kernel_grad<T: Scalar>(
     l: Level,
     s: &ConvShape,
     x: &[T],
     dy: &[T],
     dw: &mut [T],
+    mut db: Option<&mut [T]>,
 ) -> Result<(), AllocError> {
     let co = s.c_out / s.groups;
     for group in 0..s.groups {
         let g = Geometry::new(s, group);
-        outer::kernel_grad(l, &g, x, dy, [group * co, s.c_out, co], dw, [group * co, s.c_out])?;
+        if s.groups == 1 && winograd_outer::pays::<T>(&g, co) {
+            return winograd_outer::kernel_grad(l, &g, x, dy, co, dw, db);
+        }
+        let db = db.as_deref_mut();
+        outer::kernel_grad(l, &g, x, dy, [group * co, s.c_out, co], dw, [group * co, s.c_out], db)?;
     }
     Ok(())
 }
 
-/// Some taps of a kernel as a matrix: `w[at + tap * steps[0] + channel read * steps[1] + channel made * steps[2]]`.
-struct Kernel<'a, T> {
-    w: &'a [T],
-    at: usize,
-    taps: &'a [usize],
-    steps: [usize; 3],
-    /// Channels read and made.
-    c: usize,
-    n: usize,
-}
-
+/// A convolution of one group, whichever way is best.
 fn convolve<T: Scalar>(
     l: Level,
     g: &Geometry,
     x: &[T],
-    kernel: &Kernel<'_, T>,
-    ep: Epilogue<'_, T>,
+    kernel: &Taps<'_, T>,
+    finish: Finish<'_, T>,
     y: &mut [T],
     place: &Place,
 ) -> Result<(), AllocError> {
-    let &Kernel { w, at, taps, steps, c, n } = kernel;
+    let &Taps { w, at, taps, steps, c, n } = kernel;
     if g.axes[2].n_out < NARROW {
-        let mut matrix = vec![T::of(0.0); taps.len() * c * n];
+        let mut matrix = vec![T::ZERO; taps.len() * c * n];
         for (i, row) in matrix.chunks_exact_mut(n.max(1)).enumerate() {
             for (j, v) in row.iter_mut().enumerate() {
                 *v = w[at + taps[i / c] * steps[0] + i % c * steps[1] + j * steps[2]];
             }
         }
         let packed = PackedB::at(l, g.k(), n, Mat::rows(&matrix, n))?;
+        let activation = finish.least.map(|_| Unary::Relu);
+        let ep = Epilogue { bias: finish.bias, residual: None, activation };
         return strips::convolve(g, x, &packed, ep, y, place);
     }
-    let panels = Panels::new(l, w, at, taps, steps, c, n)?;
-    let least = ep.activation.map(|_| T::of(0.0));
-    direct::convolve(l, g, x, &panels, ep.bias, least, y, place)
+    let mut packed = Buffer::scratch(kernel.packed_len(l) * size_of::<T>())?;
+    let panels = kernel.pack(l, elements_mut::<T>(packed.bytes_mut()));
+    if !winograd::fits::<T>(g, n) {
+        return direct::convolve(l, g, x, panels, finish, y, place);
+    }
+    let mut points = Buffer::scratch(Points::<T>::len(l, c, n) * size_of::<T>())?;
+    let points = Points::fill(l, panels, c, elements_mut::<T>(points.bytes_mut()));
+    winograd::convolve(l, g, x, points, finish, y, place)
+}
+
+/// The taps of a whole kernel of one group.
+fn whole<'a, T>(s: &ConvShape, w: &'a [T], taps: &'a [usize]) -> Taps<'a, T> {
+    Taps { w, at: 0, taps, steps: [s.c_in * s.c_out, s.c_out, 1], c: s.c_in, n: s.c_out }
+}
+
+fn everywhere(s: &ConvShape) -> Place {
+    Place { start: [0; 3], step: [1; 3], size: s.out_sp, at: 0, row: s.c_out }
+}
+
+/// Elements of the kernel as [`forward_packed`] wants it; `None` if that does not pay.
+pub(super) fn packed_len<T: Scalar>(l: Level, s: &ConvShape) -> Option<usize> {
+    let g = Geometry::new(s, 0);
+    if s.groups != 1 || g.is_plain() || g.axes[2].n_out < NARROW || s.w_len() == 0 {
+        return None;
+    }
+    Some(if winograd::fits::<T>(&g, s.c_out) {
+        Points::<T>::len(l, s.c_in, s.c_out)
+    } else {
+        s.c_out.next_multiple_of(direct::panel_columns::<T>(l)) * g.k()
+    })
+}
+
+/// Packs a kernel for [`forward_packed`].
+pub(super) fn pack<T: Scalar>(l: Level, s: &ConvShape, w: &[T], out: &mut [T]) -> Result<(), AllocError> {
+    let g = Geometry::new(s, 0);
+    let taps: Vec<usize> = (0..s.taps()).collect();
+    let kernel = whole(s, w, &taps);
+    if winograd::fits::<T>(&g, s.c_out) {
+        let mut packed = Buffer::scratch(kernel.packed_len(l) * size_of::<T>())?;
+        Points::fill(l, kernel.pack(l, elements_mut::<T>(packed.bytes_mut())), s.c_in, out);
+    } else {
+        kernel.pack(l, out);
+    }
+    Ok(())
+}
+
+/// [`forward`] with a kernel that [`pack`] made.
+pub(super) fn forward_packed<T: Scalar>(
+    l: Level,
+    s: &ConvShape,
+    x: &[T],
+    data: &[T],
+    finish: Finish<'_, T>,
+    y: &mut [T],
+) -> Result<(), AllocError> {
+    let (g, n, nr) = (Geometry::new(s, 0), s.c_out, direct::panel_columns::<T>(l));
+    if winograd::fits::<T>(&g, n) {
+        return winograd::convolve(l, &g, x, Points { data, n, nr }, finish, y, &everywhere(s));
+    }
+    direct::convolve(l, &g, x, Panels { data, k: g.k(), n, nr }, finish, y, &everywhere(s))
 }

@@ -1,148 +1,458 @@
-//! Every input channel by itself (`groups == c_in`): no sum over channels, so vectors run along them.
+//! Every channel by itself, one output each: no sum over channels, so vectors run along them.
+//!
+//! Output pixels of a row that meet the same taps form runs: the pixels at the edges by themselves, those between them
+//! together. A few pixels of a run are summed at a time in registers. The gradient of the input is the same with its own
+//! runs; where the window has steps, there is one class of runs per phase.
 
 use super::ConvShape;
 use crate::buffer::{AllocError, Buffer};
+use crate::convert::elements_mut;
 use crate::gemm::Scalar;
+use crate::isa::{Isa, Kernel, Lanes, Level, Real, dispatch};
 use crate::par;
 use crate::shared::Shared;
 
-/// Calls `f(output pixel, input pixel, tap)` for every pair inside of an output row of an image.
-#[inline(always)]
-fn pairs(s: &ConvShape, od: usize, oh: usize, mut f: impl FnMut(usize, usize, usize)) {
-    for td in 0..s.k[0] {
-        let Some(id) =
-            (od * s.stride[0] + td * s.dilation[0]).checked_sub(s.pad_lo[0]).filter(|&i| i < s.in_sp[0])
-        else {
-            continue;
-        };
-        for th in 0..s.k[1] {
-            let Some(ih) =
-                (oh * s.stride[1] + th * s.dilation[1]).checked_sub(s.pad_lo[1]).filter(|&i| i < s.in_sp[1])
-            else {
-                continue;
-            };
-            for tw in 0..s.k[2] {
-                let tap = (td * s.k[1] + th) * s.k[2] + tw;
-                for ow in 0..s.out_sp[2] {
-                    let Some(iw) = (ow * s.stride[2] + tw * s.dilation[2])
-                        .checked_sub(s.pad_lo[2])
-                        .filter(|&i| i < s.in_sp[2])
-                    else {
+/// Pixels that are summed at a time.
+const Q: usize = 6;
+/// Taps of the kernel gradient that are summed at a time.
+const TAPS: usize = 9;
+/// Partial sums of the kernel gradient.
+const PIECES: usize = 16;
+
+/// Pixels `first`, `first + step`, ... of a row, and where they meet which taps: pixel number q of the run meets tap `t` at
+/// `from + q * pace`.
+#[derive(Clone, Debug, PartialEq)]
+struct Run {
+    first: usize,
+    count: usize,
+    taps: Vec<(usize, usize)>,
+}
+
+/// The runs along one axis.
+#[derive(Clone, Debug)]
+struct Axis {
+    runs: Vec<Run>,
+    /// Between pixels of a run.
+    step: usize,
+    /// Between what they meet.
+    pace: usize,
+    /// Sizes of what is made and what is met.
+    made: usize,
+    met: usize,
+}
+
+impl Axis {
+    /// Groups positions of one class (of `step`) that meet the same taps.
+    fn new(
+        made: usize,
+        met: usize,
+        step: usize,
+        pace: usize,
+        at: impl Fn(usize) -> Vec<(usize, usize)>,
+    ) -> Axis {
+        let mut runs: Vec<Run> = Vec::new();
+        for class in 0..step {
+            let mut open = false;
+            for o in (class..made).step_by(step) {
+                let taps = at(o);
+                if open && let Some(run) = runs.last_mut() {
+                    let goes_on = run.taps.len() == taps.len()
+                        && run
+                            .taps
+                            .iter()
+                            .zip(&taps)
+                            .all(|(a, b)| a.0 == b.0 && a.1 + run.count * pace == b.1);
+                    if goes_on {
+                        run.count += 1;
                         continue;
-                    };
-                    f(
-                        (od * s.out_sp[1] + oh) * s.out_sp[2] + ow,
-                        (id * s.in_sp[1] + ih) * s.in_sp[2] + iw,
-                        tap,
-                    );
-                }
-            }
-        }
-    }
-}
-
-/// Rows of one output image.
-fn rows(s: &ConvShape) -> usize {
-    s.out_sp[0] * s.out_sp[1]
-}
-
-/// a += b · c element by element, where output channel `o` belongs to input channel `o / m`.
-#[inline(always)]
-fn multiply_add<T: Scalar>(m: usize, out: &mut [T], x: &[T], w: &[T]) {
-    if m == 1 {
-        for ((o, &x), &w) in out.iter_mut().zip(x).zip(w) {
-            *o = *o + x * w;
-        }
-    } else {
-        for ((o, w), &x) in out.chunks_exact_mut(m).zip(w.chunks_exact(m)).zip(x) {
-            for (o, &w) in o.iter_mut().zip(w) {
-                *o = *o + x * w;
-            }
-        }
-    }
-}
-
-pub(super) fn forward<T: Scalar>(s: &ConvShape, x: &[T], w: &[T], y: &mut [T]) {
-    let (m, per_image) = (s.c_out / s.c_in, rows(s));
-    let row = s.out_sp[2] * s.c_out;
-    let image = s.in_sp.iter().product::<usize>() * s.c_in;
-    let out = Shared::new(y);
-    crate::shared::ranges(s.n * per_image, (1 << 14) / (row * s.taps()).max(1) + 1, |start, end| {
-        // SAFETY: rows of the output are disjoint.
-        let part = unsafe { out.part(start * row, (end - start) * row) };
-        part.fill(T::of(0.0));
-        for r in start..end {
-            let (n, at) = (r / per_image, r % per_image);
-            let (x, y) = (&x[n * image..][..image], &mut part[(r - start) * row..][..row]);
-            let base = at * s.out_sp[2];
-            pairs(s, at / s.out_sp[1], at % s.out_sp[1], |o, i, tap| {
-                let y = &mut y[(o - base) * s.c_out..][..s.c_out];
-                multiply_add(m, y, &x[i * s.c_in..][..s.c_in], &w[tap * s.c_out..][..s.c_out]);
-            });
-        }
-    });
-}
-
-pub(super) fn input_grad<T: Scalar>(s: &ConvShape, dy: &[T], w: &[T], dx: &mut [T]) {
-    let (m, per_image) = (s.c_out / s.c_in, rows(s));
-    let image = s.in_sp.iter().product::<usize>() * s.c_in;
-    let out_image = s.out_sp.iter().product::<usize>() * s.c_out;
-    let out = Shared::new(dx);
-    par::run(s.n, |n| {
-        // SAFETY: one image per chunk.
-        let dx = unsafe { out.part(n * image, image) };
-        dx.fill(T::of(0.0));
-        let dy = &dy[n * out_image..][..out_image];
-        for at in 0..per_image {
-            pairs(s, at / s.out_sp[1], at % s.out_sp[1], |o, i, tap| {
-                let (dx, w) = (&mut dx[i * s.c_in..][..s.c_in], &w[tap * s.c_out..][..s.c_out]);
-                let dy = &dy[o * s.c_out..][..s.c_out];
-                for (c, dx) in dx.iter_mut().enumerate() {
-                    for j in c * m..(c + 1) * m {
-                        *dx = *dx + dy[j] * w[j];
                     }
                 }
-            });
+                runs.push(Run { first: o, count: 1, taps });
+                open = true;
+            }
         }
+        Axis { runs, step, pace, made, met }
+    }
+
+    /// Outputs over inputs.
+    fn forward(s: &ConvShape, d: usize) -> Axis {
+        Axis::new(s.out_sp[d], s.in_sp[d], 1, s.stride[d], |o| {
+            let tap = |t: usize| {
+                let i = (o * s.stride[d] + t * s.dilation[d]).checked_sub(s.pad_lo[d])?;
+                (i < s.in_sp[d]).then_some((t, i))
+            };
+            (0..s.k[d]).filter_map(tap).collect()
+        })
+    }
+
+    /// Inputs over outputs.
+    fn backward(s: &ConvShape, d: usize) -> Axis {
+        Axis::new(s.in_sp[d], s.out_sp[d], s.stride[d], 1, |i| {
+            let tap = |t: usize| {
+                let o = (i + s.pad_lo[d]).checked_sub(t * s.dilation[d])?;
+                let fits = o.is_multiple_of(s.stride[d]) && o / s.stride[d] < s.out_sp[d];
+                fits.then_some((t, o / s.stride[d]))
+            };
+            (0..s.k[d]).filter_map(tap).collect()
+        })
+    }
+
+    /// What position `o` meets.
+    fn taps(&self, o: usize) -> Vec<(usize, usize)> {
+        for run in &self.runs {
+            if o >= run.first
+                && (o - run.first).is_multiple_of(self.step)
+                && (o - run.first) / self.step < run.count
+            {
+                let q = (o - run.first) / self.step;
+                return run.taps.iter().map(|&(t, i)| (t, i + q * self.pace)).collect();
+            }
+        }
+        Vec::new()
+    }
+}
+
+/// A tap of a run in a certain row: elements of what is met and of the kernel.
+#[derive(Clone, Copy, Debug)]
+struct Tap {
+    x: usize,
+    w: usize,
+}
+
+/// One pass over images: what is made, what is met, and how.
+struct Plan {
+    axes: [Axis; 3],
+    /// For every row made: its taps along the first two axes, as (number of the tap, row met).
+    rows: Vec<Vec<(usize, usize)>>,
+    k: usize,
+    c: usize,
+    n: usize,
+}
+
+impl Plan {
+    fn new(s: &ConvShape, axis: impl Fn(usize) -> Axis) -> Plan {
+        let axes = [axis(0), axis(1), axis(2)];
+        let mut rows = Vec::with_capacity(axes[0].made * axes[1].made);
+        for d in 0..axes[0].made {
+            let deep = axes[0].taps(d);
+            for h in 0..axes[1].made {
+                let high = axes[1].taps(h);
+                rows.push(
+                    deep.iter()
+                        .flat_map(|&(td, id)| {
+                            let row = |&(th, ih): &(usize, usize)| (td * s.k[1] + th, id * axes[1].met + ih);
+                            high.iter().map(row).collect::<Vec<_>>()
+                        })
+                        .collect(),
+                );
+            }
+        }
+        Plan { axes, rows, k: s.k[2], c: s.c_in, n: s.n }
+    }
+
+    fn met(&self) -> usize {
+        self.axes.iter().map(|a| a.met).product::<usize>() * self.c
+    }
+
+    /// The taps of a run in a row.
+    #[inline(always)]
+    fn taps(&self, run: &Run, row: usize, out: &mut Vec<Tap>) {
+        out.clear();
+        for &(t, i) in &self.rows[row] {
+            for &(tw, iw) in &run.taps {
+                out.push(Tap { x: (i * self.axes[2].met + iw) * self.c, w: (t * self.k + tw) * self.c });
+            }
+        }
+    }
+
+    /// Rows of a piece of work.
+    fn grain(&self) -> usize {
+        (1 << 15) / (self.axes[2].made * self.c).max(1) + 1
+    }
+}
+
+pub(super) fn forward<T: Scalar>(
+    l: Level,
+    s: &ConvShape,
+    x: &[T],
+    w: &[T],
+    bias: Option<&[T]>,
+    least: Option<T>,
+    y: &mut [T],
+) {
+    gather(l, &Plan::new(s, |d| Axis::forward(s, d)), x, w, bias, least, y);
+}
+
+pub(super) fn input_grad<T: Scalar>(l: Level, s: &ConvShape, dy: &[T], w: &[T], dx: &mut [T]) {
+    gather(l, &Plan::new(s, |d| Axis::backward(s, d)), dy, w, None, None, dx);
+}
+
+fn gather<T: Scalar>(
+    l: Level,
+    plan: &Plan,
+    x: &[T],
+    w: &[T],
+    bias: Option<&[T]>,
+    least: Option<T>,
+    y: &mut [T],
+) {
+    let per_image = plan.rows.len();
+    let out = Shared::new(y);
+    crate::shared::ranges(plan.n * per_image, plan.grain(), |from, to| {
+        dispatch(l, Gather { plan, x, w, bias, least, y: &out, rows: (from, to) });
     });
+}
+
+struct Gather<'a, T> {
+    plan: &'a Plan,
+    x: &'a [T],
+    w: &'a [T],
+    bias: Option<&'a [T]>,
+    least: Option<T>,
+    y: &'a Shared<'a, T>,
+    rows: (usize, usize),
+}
+
+impl<T: Scalar> Kernel for Gather<'_, T> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Isa>(self) {
+        let (plan, c) = (self.plan, self.plan.c);
+        let (per_image, row) = (plan.rows.len(), plan.axes[2].made * c);
+        let width = <T::V<S> as Lanes>::N;
+        let mut taps: Vec<Tap> = Vec::new();
+        let zeros = [T::ZERO; 16];
+        let least = self.least.unwrap_or(-T::INF);
+        for r in self.rows.0..self.rows.1 {
+            let (n, at) = (r / per_image, r % per_image);
+            let x = &self.x[n * plan.met()..][..plan.met()];
+            let y = self.y.at(r * row, row);
+            for run in &plan.axes[2].runs {
+                plan.taps(run, at, &mut taps);
+                let (step, pace) = (plan.axes[2].step * c, plan.axes[2].pace * c);
+                let mut channel = 0;
+                while channel < c {
+                    let left = (c - channel).min(width);
+                    let bias = match self.bias {
+                        Some(b) => b[channel..channel + left].as_ptr(),
+                        None => zeros.as_ptr(),
+                    };
+                    // SAFETY: the plan's positions lie in the image; rows of y are disjoint.
+                    unsafe {
+                        let (x, w) = (x.as_ptr().add(channel), self.w.as_ptr().add(channel));
+                        let y = y.add(run.first * c + channel);
+                        let count = run.count;
+                        if left == width {
+                            pixels::<T::V<S>, true>(&taps, x, pace, w, y, step, count, left, bias, least);
+                        } else {
+                            pixels::<T::V<S>, false>(&taps, x, pace, w, y, step, count, left, bias, least);
+                        }
+                    }
+                    channel += left;
+                }
+            }
+        }
+    }
+}
+
+/// The pixels of a run, `left` channels.
+#[inline(always)]
+unsafe fn pixels<V: Lanes, const WHOLE: bool>(
+    taps: &[Tap],
+    x: *const V::T,
+    pace: usize,
+    w: *const V::T,
+    y: *mut V::T,
+    step: usize,
+    count: usize,
+    left: usize,
+    bias: *const V::T,
+    least: V::T,
+) {
+    let mut q = 0;
+    // SAFETY: passed on.
+    unsafe {
+        while q + Q <= count {
+            few::<V, Q, WHOLE>(taps, x.add(q * pace), pace, w, y.add(q * step), step, left, bias, least);
+            q += Q;
+        }
+        while q + 2 <= count {
+            few::<V, 2, WHOLE>(taps, x.add(q * pace), pace, w, y.add(q * step), step, left, bias, least);
+            q += 2;
+        }
+        if q < count {
+            few::<V, 1, WHOLE>(taps, x.add(q * pace), pace, w, y.add(q * step), step, left, bias, least);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn load<V: Lanes, const WHOLE: bool>(p: *const V::T, left: usize) -> V {
+    // SAFETY: passed on.
+    unsafe { if WHOLE { V::load(p) } else { V::load_partial(p, left) } }
+}
+
+#[inline(always)]
+unsafe fn few<V: Lanes, const N: usize, const WHOLE: bool>(
+    taps: &[Tap],
+    x: *const V::T,
+    pace: usize,
+    w: *const V::T,
+    y: *mut V::T,
+    step: usize,
+    left: usize,
+    bias: *const V::T,
+    least: V::T,
+) {
+    // SAFETY: passed on.
+    unsafe {
+        let mut acc = [load::<V, WHOLE>(bias, left); N];
+        for tap in taps {
+            let w = load::<V, WHOLE>(w.add(tap.w), left);
+            for q in 0..N {
+                acc[q] = load::<V, WHOLE>(x.add(tap.x + q * pace), left).fma(w, acc[q]);
+            }
+        }
+        let least = V::splat(least);
+        for q in 0..N {
+            let v = least.max(acc[q]);
+            if WHOLE { v.store(y.add(q * step)) } else { v.store_partial(y.add(q * step), left) }
+        }
+    }
 }
 
 pub(super) fn kernel_grad<T: Scalar>(
+    l: Level,
     s: &ConvShape,
     x: &[T],
     dy: &[T],
     dw: &mut [T],
 ) -> Result<(), AllocError> {
-    let (m, per_image, size) = (s.c_out / s.c_in, rows(s), dw.len());
-    let image = s.in_sp.iter().product::<usize>() * s.c_in;
-    let out_image = s.out_sp.iter().product::<usize>() * s.c_out;
-    // Images are summed in at most 16 pieces, which are added up in order.
-    let pieces = s.n.min(16);
-    let mut sums = Buffer::scratch(pieces * size * size_of::<T>())?;
-    let sums = crate::convert::elements_mut::<T>(sums.bytes_mut());
-    sums.fill(T::of(0.0));
+    let plan = &Plan::new(s, |d| Axis::forward(s, d));
+    let (size, rows) = (dw.len(), s.n * plan.rows.len());
+    // Rows are summed in a fixed number of pieces, which are added up in order.
+    let pieces = rows.clamp(1, PIECES);
+    let mut sums = Buffer::zeroed(pieces * size * size_of::<T>())?;
+    let sums = elements_mut::<T>(sums.bytes_mut());
     {
         let out = Shared::new(sums);
         par::run(pieces, |piece| {
             // SAFETY: one part per piece.
             let dw = unsafe { out.part(piece * size, size) };
-            for n in piece * s.n / pieces..(piece + 1) * s.n / pieces {
-                let (x, dy) = (&x[n * image..][..image], &dy[n * out_image..][..out_image]);
-                for at in 0..per_image {
-                    pairs(s, at / s.out_sp[1], at % s.out_sp[1], |o, i, tap| {
-                        let dw = &mut dw[tap * s.c_out..][..s.c_out];
-                        let (x, dy) = (&x[i * s.c_in..][..s.c_in], &dy[o * s.c_out..][..s.c_out]);
-                        multiply_add(m, dw, x, dy);
-                    });
-                }
-            }
+            let rows = (piece * rows / pieces, (piece + 1) * rows / pieces);
+            dispatch(l, Sum { plan, x, dy, dw, rows });
         });
     }
-    dw.fill(T::of(0.0));
+    dw.fill(T::ZERO);
     for piece in sums.chunks_exact(size) {
         for (dw, &p) in dw.iter_mut().zip(piece) {
             *dw = *dw + p;
         }
     }
     Ok(())
+}
+
+struct Sum<'a, T> {
+    plan: &'a Plan,
+    x: &'a [T],
+    dy: &'a [T],
+    dw: &'a mut [T],
+    rows: (usize, usize),
+}
+
+impl<T: Scalar> Kernel for Sum<'_, T> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Isa>(self) {
+        let (plan, c) = (self.plan, self.plan.c);
+        let (per_image, row) = (plan.rows.len(), plan.axes[2].made * c);
+        let width = <T::V<S> as Lanes>::N;
+        let mut taps: Vec<Tap> = Vec::new();
+        for r in self.rows.0..self.rows.1 {
+            let (n, at) = (r / per_image, r % per_image);
+            let x = &self.x[n * plan.met()..][..plan.met()];
+            let dy = &self.dy[r * row..][..row];
+            for run in &plan.axes[2].runs {
+                plan.taps(run, at, &mut taps);
+                let (step, pace) = (plan.axes[2].step * c, plan.axes[2].pace * c);
+                let mut channel = 0;
+                while channel < c {
+                    let left = (c - channel).min(width);
+                    let mut done = 0;
+                    while done < taps.len() {
+                        let some = (taps.len() - done).min(TAPS);
+                        let taps = &taps[done..done + some];
+                        // SAFETY: the plan's positions lie in the image, taps and channels in the kernel.
+                        unsafe {
+                            let (x, dy) = (x.as_ptr().add(channel), dy.as_ptr().add(run.first * c + channel));
+                            let dw = self.dw.as_mut_ptr().add(channel);
+                            if left == width {
+                                sums::<T::V<S>, true>(taps, x, pace, dy, step, run.count, dw, left);
+                            } else {
+                                sums::<T::V<S>, false>(taps, x, pace, dy, step, run.count, dw, left);
+                            }
+                        }
+                        done += some;
+                    }
+                    channel += left;
+                }
+            }
+        }
+    }
+}
+
+/// dw += the sum over the pixels of a run.
+#[inline(always)]
+unsafe fn sums<V: Lanes, const WHOLE: bool>(
+    taps: &[Tap],
+    x: *const V::T,
+    pace: usize,
+    dy: *const V::T,
+    step: usize,
+    count: usize,
+    dw: *mut V::T,
+    left: usize,
+) {
+    macro_rules! of_taps {
+        ($($k:literal)*) => {
+            match taps.len() {
+                // SAFETY: passed on.
+                $($k => unsafe { sum::<V, $k, WHOLE>(taps, x, pace, dy, step, count, dw, left) },)*
+                _ => unreachable!("{} taps", taps.len()),
+            }
+        };
+    }
+    of_taps!(1 2 3 4 5 6 7 8 9)
+}
+
+#[inline(always)]
+unsafe fn sum<V: Lanes, const K: usize, const WHOLE: bool>(
+    taps: &[Tap],
+    x: *const V::T,
+    pace: usize,
+    dy: *const V::T,
+    step: usize,
+    count: usize,
+    dw: *mut V::T,
+    left: usize,
+) {
+    let mut acc = [V::splat(V::T::ZERO); K];
+    // SAFETY: passed on.
+    unsafe {
+        let mut from = [x; K];
+        for k in 0..K {
+            from[k] = x.add(taps[k].x);
+        }
+        for q in 0..count {
+            let dy = load::<V, WHOLE>(dy.add(q * step), left);
+            for k in 0..K {
+                acc[k] = load::<V, WHOLE>(from[k].add(q * pace), left).fma(dy, acc[k]);
+            }
+        }
+        for k in 0..K {
+            let at = dw.add(taps[k].w);
+            let v = load::<V, WHOLE>(at, left) + acc[k];
+            if WHOLE { v.store(at) } else { v.store_partial(at, left) }
+        }
+    }
 }

@@ -34,43 +34,51 @@ pub(super) fn panel_columns<T: Scalar>(l: Level) -> usize {
 }
 
 /// A kernel as panels of columns: [panel][tap][channel read][column], padded with zeros.
-#[derive(Debug)]
-pub(super) struct Panels<T> {
-    buffer: Buffer,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Panels<'a, T> {
+    pub data: &'a [T],
     /// Rows: taps times channels read.
     pub k: usize,
     /// Columns: channels made.
     pub n: usize,
     /// Columns of a panel.
     pub nr: usize,
-    kind: std::marker::PhantomData<T>,
 }
 
-impl<T: Scalar> Panels<T> {
-    /// Packs `taps` (their numbers in the kernel, in the order of the sum), `c` channels read and `n` channels made, where
-    /// `w[at + tap * tap_step + channel read * c_step + channel made * n_step]`.
-    pub fn new(
-        l: Level,
-        w: &[T],
-        at: usize,
-        taps: &[usize],
-        [tap_step, c_step, n_step]: [usize; 3],
-        c: usize,
-        n: usize,
-    ) -> Result<Panels<T>, AllocError> {
+/// Some taps of a kernel as a matrix: `w[at + tap * steps[0] + channel read * steps[1] + channel made * steps[2]]`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taps<'a, T> {
+    pub w: &'a [T],
+    pub at: usize,
+    /// Their numbers, in the order of the sum.
+    pub taps: &'a [usize],
+    pub steps: [usize; 3],
+    /// Channels read and made.
+    pub c: usize,
+    pub n: usize,
+}
+
+impl<T: Scalar> Taps<'_, T> {
+    /// Elements of the panels.
+    pub fn packed_len(&self, l: Level) -> usize {
+        self.n.next_multiple_of(panel_columns::<T>(l)) * self.taps.len() * self.c
+    }
+
+    /// Writes the panels.
+    pub fn pack<'a>(&self, l: Level, out: &'a mut [T]) -> Panels<'a, T> {
+        let &Taps { w, at, taps, steps: [tap_step, c_step, n_step], c, n } = self;
         let (nr, k) = (panel_columns::<T>(l), taps.len() * c);
         let panels = n.div_ceil(nr);
-        let mut buffer = Buffer::scratch(panels * nr * k * size_of::<T>())?;
-        let out = Shared::new(elements_mut::<T>(buffer.bytes_mut()));
         let grain = (1 << 14) / (nr * c).max(1) + 1;
         let blocks = taps.len().div_ceil(grain);
+        let to = Shared::new(&mut *out);
         par::run(panels * blocks, |i| {
             let (panel, block) = (i / blocks, i % blocks);
             let width = nr.min(n - panel * nr);
             for t in block * grain..((block + 1) * grain).min(taps.len()) {
                 let from = at + taps[t] * tap_step + panel * nr * n_step;
                 // SAFETY: one part per panel and tap.
-                let out = unsafe { out.part((panel * k + t * c) * nr, c * nr) };
+                let out = unsafe { to.part((panel * k + t * c) * nr, c * nr) };
                 if n_step == 1 {
                     for (q, row) in out.chunks_exact_mut(nr).enumerate() {
                         row[..width].copy_from_slice(&w[from + q * c_step..][..width]);
@@ -92,11 +100,29 @@ impl<T: Scalar> Panels<T> {
                 }
             }
         });
-        Ok(Panels { buffer, k, n, nr, kind: std::marker::PhantomData })
+        Panels { data: out, k, n, nr }
+    }
+}
+
+/// What happens to a finished output: plus the bias of its channel, plus the residual (laid out like y), then at least
+/// `least`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Finish<'a, T> {
+    pub bias: Option<&'a [T]>,
+    pub residual: Option<&'a [T]>,
+    pub least: Option<T>,
+}
+
+impl<T> Finish<'_, T> {
+    /// Nothing.
+    pub fn none() -> Self {
+        Finish { bias: None, residual: None, least: None }
     }
 
-    fn elements(&self) -> &[T] {
-        crate::convert::elements(self.buffer.bytes())
+    /// Are bias and residual long enough?
+    pub fn check(&self, n: usize, y: usize) {
+        let fits = self.bias.is_none_or(|b| b.len() >= n) && self.residual.is_none_or(|r| r.len() >= y);
+        assert!(fits, "conv: bias or residual are too short");
     }
 }
 
@@ -114,7 +140,7 @@ struct Cut {
 }
 
 impl Cut {
-    fn new<T>(g: &Geometry, panels: &Panels<T>) -> Cut {
+    fn new<T>(g: &Geometry, panels: &Panels<'_, T>) -> Cut {
         let [ad, ah, aw] = g.axes;
         let images = g.n * ad.n_out;
         let count = panels.n.div_ceil(panels.nr);
@@ -145,25 +171,27 @@ fn padded_row(g: &Geometry) -> usize {
     ((aw.n_out - 1) * aw.stride + (aw.k - 1) * aw.dilation + 1) * g.c
 }
 
-/// y = x * kernel (+ bias, then at least `least`), at the places given.
+/// y = x * kernel, finished, at the places given.
 pub(super) fn convolve<T: Scalar>(
     l: Level,
     g: &Geometry,
     x: &[T],
-    panels: &Panels<T>,
-    bias: Option<&[T]>,
-    least: Option<T>,
+    panels: Panels<'_, T>,
+    finish: Finish<'_, T>,
     y: &mut [T],
     place: &Place,
 ) -> Result<(), AllocError> {
     if g.pixels() == 0 || panels.n == 0 {
         return Ok(());
     }
-    let cut = Cut::new(g, panels);
+    let cut = Cut::new(g, &panels);
     let [ad, ah, _] = g.axes;
     let last = place.of(g.n - 1, ad.n_out - 1, ah.n_out - 1, g.axes[2].n_out - 1);
-    assert!(last + panels.n <= y.len() && bias.is_none_or(|b| b.len() >= panels.n), "conv: y is too short");
-    assert!(x.len() >= g.n * g.image() && panels.k == g.k(), "conv: x is too short");
+    assert!(last + panels.n <= y.len(), "conv: y is too short");
+    assert!(x.len() >= g.n * g.image(), "conv: x is too short");
+    let kernel = panels.n.next_multiple_of(panels.nr) * panels.k;
+    assert!(panels.k == g.k() && panels.data.len() >= kernel, "conv: the kernel is too short");
+    finish.check(panels.n, y.len());
     let failed = AtomicBool::new(false);
     let out = Shared::new(y);
     par::run(g.n * ad.n_out * cut.row_blocks * cut.panel_groups, |i| {
@@ -173,7 +201,7 @@ pub(super) fn convolve<T: Scalar>(
         let h = (block * cut.rows, ((block + 1) * cut.rows).min(ah.n_out));
         let end = ((group + 1) * cut.panels * panels.nr).min(panels.n);
         let columns = (group * cut.panels * panels.nr, end);
-        let task = Task { g, x, panels, bias, least, y: &out, place, copy: cut.copy, n, d, h, columns };
+        let task = Task { g, x, panels, finish, y: &out, place, copy: cut.copy, n, d, h, columns };
         if dispatch(l, task).is_err() {
             failed.store(true, Ordering::Relaxed);
         }
@@ -185,9 +213,8 @@ pub(super) fn convolve<T: Scalar>(
 struct Task<'a, T> {
     g: &'a Geometry,
     x: &'a [T],
-    panels: &'a Panels<T>,
-    bias: Option<&'a [T]>,
-    least: Option<T>,
+    panels: Panels<'a, T>,
+    finish: Finish<'a, T>,
     y: &'a Shared<'a, T>,
     place: &'a Place,
     copy: bool,
@@ -278,7 +305,7 @@ impl<T: Scalar> Task<'_, T> {
     unsafe fn row<S: Isa>(&self, source: &[T], pixel: usize, stretches: &[Stretch], h: usize, column: usize) {
         let aw = self.g.axes[2];
         let (nr, k) = (self.panels.nr, self.panels.k);
-        let b = self.panels.elements()[column * k..].as_ptr();
+        let b = self.panels.data[column * k..].as_ptr();
         let ldc = self.place.pitch();
         let size = even(aw.n_out, most_rows::<S>());
         let width = nr.min(self.columns.1 - column);
@@ -293,8 +320,9 @@ impl<T: Scalar> Task<'_, T> {
                     prefetch(c.wrapping_add(i * ldc));
                     prefetch(c.wrapping_add(i * ldc + width - 1));
                 }
-                let bias = self.bias.map(|b| b[column..].as_ptr());
-                let out = Out { c, ldc, width, add: false, bias, least: self.least };
+                let bias = self.finish.bias.map(|b| b[column..].as_ptr());
+                let residual = self.finish.residual.map(|r| r[at..].as_ptr());
+                let out = Out { c, ldc, width, add: false, bias, residual, least: self.finish.least };
                 let a = source.as_ptr().add(w * aw.stride * pixel);
                 tile::<T, S, false>(rows, stretches, a, aw.stride * pixel, 0, b, nr, &out);
             }

@@ -11,11 +11,14 @@ mod dense;
 mod depthwise;
 mod direct;
 mod geometry;
+mod multiplied;
 mod outer;
 mod strips;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod winograd;
+mod winograd_outer;
 
 use crate::buffer::AllocError;
 use crate::gemm::Scalar;
@@ -94,8 +97,13 @@ pub fn forward<T: Scalar>(
     if y.is_empty() {
         return Ok(());
     }
+    if s.is_depthwise() && s.c_out == s.c_in {
+        let relu = activation == Some(Unary::Relu);
+        depthwise::forward(level(), s, x, w, bias, relu.then_some(T::ZERO), y);
+        return finish(s.c_out, None, activation.filter(|_| !relu), y);
+    }
     if s.is_depthwise() {
-        depthwise::forward(s, x, w, y);
+        multiplied::forward(s, x, w, y);
         return finish(s.c_out, bias, activation, y);
     }
     dense::forward(level(), s, x, w, bias, activation, y)
@@ -109,23 +117,73 @@ pub fn input_grad<T: Scalar>(s: &ConvShape, dy: &[T], w: &[T], dx: &mut [T]) -> 
         return Ok(());
     }
     if s.is_depthwise() {
-        depthwise::input_grad(s, dy, w, dx);
+        if s.c_out == s.c_in {
+            depthwise::input_grad(level(), s, dy, w, dx);
+        } else {
+            multiplied::input_grad(s, dy, w, dx);
+        }
         return Ok(());
     }
     dense::input_grad(level(), s, dy, w, dx)
 }
 
-/// The gradient of the kernel.
+/// The gradient of the kernel, and that of a bias if it is asked for: the sum of dy for every channel.
 #[allow(private_bounds)]
-pub fn kernel_grad<T: Scalar>(s: &ConvShape, x: &[T], dy: &[T], dw: &mut [T]) -> Result<(), AllocError> {
+pub fn kernel_grad<T: Scalar + crate::reduce::Reducible>(
+    s: &ConvShape,
+    x: &[T],
+    dy: &[T],
+    dw: &mut [T],
+    db: Option<&mut [T]>,
+) -> Result<(), AllocError> {
     s.check(x.len(), dw.len(), dy.len());
+    assert!(db.as_ref().is_none_or(|db| db.len() == s.c_out), "conv: a bias per channel");
+    if s.groups == 1 && !dw.is_empty() {
+        return dense::kernel_grad(level(), s, x, dy, dw, db);
+    }
+    if let Some(db) = db {
+        crate::reduce::reduce(crate::reduce::Reduce::Sum, dy, [1, dy.len() / s.c_out.max(1), s.c_out], db);
+    }
     if dw.is_empty() {
         return Ok(());
     }
-    if s.is_depthwise() {
-        return depthwise::kernel_grad(s, x, dy, dw);
+    if s.is_depthwise() && s.c_out == s.c_in {
+        return depthwise::kernel_grad(level(), s, x, dy, dw);
     }
-    dense::kernel_grad(level(), s, x, dy, dw)
+    if s.is_depthwise() {
+        return multiplied::kernel_grad(s, x, dy, dw);
+    }
+    dense::kernel_grad(level(), s, x, dy, dw, None)
+}
+
+/// Elements of the kernel as [`forward_packed`] wants it for this very shape; `None` if packing ahead does not pay.
+#[allow(private_bounds)]
+pub fn packed_len<T: Scalar>(s: &ConvShape) -> Option<usize> {
+    dense::packed_len::<T>(level(), s)
+}
+
+/// Brings a kernel into the order of [`forward_packed`].
+#[allow(private_bounds)]
+pub fn pack<T: Scalar>(s: &ConvShape, w: &[T], out: &mut [T]) -> Result<(), AllocError> {
+    assert!(w.len() == s.w_len() && Some(out.len()) == packed_len::<T>(s), "conv: a kernel of another shape");
+    dense::pack(level(), s, w, out)
+}
+
+/// `y = x * kernel`, plus bias, plus residual (shaped like y), then zero for what is negative if `relu`; the kernel was
+/// packed by [`pack`].
+#[allow(private_bounds)]
+pub fn forward_packed<T: Scalar>(
+    s: &ConvShape,
+    x: &[T],
+    packed: &[T],
+    bias: Option<&[T]>,
+    residual: Option<&[T]>,
+    relu: bool,
+    y: &mut [T],
+) -> Result<(), AllocError> {
+    s.check(x.len(), s.w_len(), y.len());
+    let finish = direct::Finish { bias, residual, least: relu.then_some(T::ZERO) };
+    dense::forward_packed(level(), s, x, packed, finish, y)
 }
 
 /// Bias and activation for paths that have no epilogue of their own.

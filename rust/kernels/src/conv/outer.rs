@@ -1,6 +1,7 @@
-//! The gradient of the kernel: for every tap, pixels of the input, transposed, times gradients of the outputs. Both lie
-//! in the order in which the tile reads them, so nothing is packed; pixels that a tap meets outside of the image are left
-//! out. The images are summed in pieces whose number is a function of the shape.
+//! The gradient of the kernel: for every tap, pixels of the input, transposed, times gradients of the outputs. The input lies
+//! in the order in which the tile reads it; of the gradients, a panel of a few pixels at a time is laid out so that it stays
+//! in the first-level cache while all taps and channels meet it. Pixels that a tap meets outside of the image are left out.
+//! The images are summed in pieces whose number is a function of the shape.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,7 +11,7 @@ use super::tile::{Out, Stretch, even, most_rows, tile};
 use crate::buffer::{AllocError, Buffer};
 use crate::convert::elements_mut;
 use crate::gemm::Scalar;
-use crate::isa::{Isa, Kernel, Level, dispatch};
+use crate::isa::{Isa, Kernel, Lanes, Level, dispatch};
 use crate::par;
 use crate::shared::Shared;
 
@@ -20,8 +21,8 @@ const SUMS: usize = 4 << 20;
 const PIECES: usize = 16;
 /// Tasks, at least, where there is enough to do.
 const TASKS: usize = 16;
-/// Elements of input and gradient that one pass over the taps works on: they stay in the second-level cache.
-const CHUNK: usize = 192 << 10;
+/// Pixels that a panel of gradients has, about.
+const PIXELS: usize = 128;
 /// Fewer channels than this are not worth a tile of their own: the taps of a row are taken together.
 const FEW: usize = 8;
 
@@ -34,8 +35,8 @@ struct Cut {
     column_groups: usize,
     /// Panels per column group.
     panels: usize,
-    /// Output rows (of all images) of a chunk.
-    chunk: usize,
+    /// Output rows (of all images) and columns of a chunk.
+    chunk: [usize; 2],
     /// Take the taps of a row together.
     fold: bool,
 }
@@ -47,7 +48,7 @@ impl Cut {
         let bytes = g.k() * n * size_of::<T>();
         let fold = g.c < FEW && aw.k > 1 && aw.dilation == 1;
         let taps = ad.k * ah.k * if fold { 1 } else { aw.k };
-        let pieces = (SUMS / bytes.max(1)).clamp(1, PIECES).min(rows.div_ceil(4));
+        let pieces = (SUMS / bytes.max(1)).clamp(1, PIECES).min(rows.div_ceil(4).max(1));
         let (mut tap_groups, mut column_groups) = (1, 1);
         let count = n.div_ceil(nr);
         if pieces < TASKS {
@@ -55,20 +56,22 @@ impl Cut {
             tap_groups = TASKS.div_ceil(pieces * column_groups).min(taps);
         }
         let panels = count.div_ceil(column_groups);
-        let row = aw.n_in * g.c * ah.stride + aw.n_out * n;
         Cut {
             pieces,
             tap_groups,
             column_groups: count.div_ceil(panels),
             panels,
-            chunk: (CHUNK / row.max(1)).clamp(1, rows.max(1)),
+            chunk: match PIXELS / aw.n_out.max(1) {
+                0 => [1, super::tile::even(aw.n_out, PIXELS + PIXELS / 2)],
+                some => [some.min(rows.max(1)), aw.n_out.max(1)],
+            },
             fold,
         }
     }
 }
 
 /// dw[tap][channel read][channel made], of which row r begins at `r * w_row + w_at`; `dy` has `y_row` elements per pixel and
-/// its `n` channels begin at `y_at`.
+/// its `n` channels begin at `y_at`; db gets their sums.
 pub(super) fn kernel_grad<T: Scalar>(
     l: Level,
     g: &Geometry,
@@ -77,6 +80,7 @@ pub(super) fn kernel_grad<T: Scalar>(
     [y_at, y_row, n]: [usize; 3],
     dw: &mut [T],
     [w_at, w_row]: [usize; 2],
+    db: Option<&mut [T]>,
 ) -> Result<(), AllocError> {
     let (k, nr) = (g.k(), panel_columns::<T>(l));
     assert!(
@@ -89,10 +93,13 @@ pub(super) fn kernel_grad<T: Scalar>(
     let cut = Cut::new::<T>(g, n, nr);
     let rows = g.n * g.axes[0].n_out * g.axes[1].n_out;
     let failed = AtomicBool::new(false);
+    let mut biases = Buffer::zeroed(if db.is_some() { cut.pieces * n * size_of::<T>() } else { 0 })?;
     let mut sums = Buffer::scratch(if cut.pieces > 1 { cut.pieces * k * n * size_of::<T>() } else { 0 })?;
     {
         let sums = Shared::new(elements_mut::<T>(sums.bytes_mut()));
         let whole = Shared::new(&mut *dw);
+        let biases = Shared::new(elements_mut::<T>(biases.bytes_mut()));
+        let wants_bias = db.is_some();
         let groups = cut.tap_groups * cut.column_groups;
         par::run(cut.pieces * groups, |i| {
             let (piece, group) = (i / groups, i % groups);
@@ -102,14 +109,24 @@ pub(super) fn kernel_grad<T: Scalar>(
             let (out, at, ldc) =
                 if cut.pieces > 1 { (&sums, piece * k * n, n) } else { (&whole, w_at, w_row) };
             let rows = (of(piece), of(piece + 1));
-            let task = Task { g, x, dy, y_at, y_row, out, at, ldc, cut, nr, rows, taps, columns };
+            // One of the tap groups also sums the gradients.
+            let bias = (wants_bias && taps == 0).then_some((&biases, piece * n));
+            let task = Task { g, x, dy, y_at, y_row, out, at, ldc, cut, nr, rows, taps, columns, bias };
             if dispatch(l, task).is_err() {
                 failed.store(true, Ordering::Relaxed);
             }
         });
     }
     if failed.into_inner() {
-        return Err(AllocError { bytes: CHUNK * size_of::<T>() });
+        return Err(AllocError { bytes: PIXELS * nr * size_of::<T>() });
+    }
+    if let Some(db) = db {
+        db.fill(T::ZERO);
+        for piece in crate::convert::elements::<T>(biases.bytes()).chunks_exact(n.max(1)) {
+            for (db, &part) in db.iter_mut().zip(piece) {
+                *db = *db + part;
+            }
+        }
     }
     if cut.pieces > 1 {
         let sums = crate::convert::elements::<T>(sums.bytes());
@@ -145,6 +162,8 @@ struct Task<'a, T> {
     rows: (usize, usize),
     taps: usize,
     columns: (usize, usize),
+    /// Where the sums of gradients begin, if this task has to make them.
+    bias: Option<(&'a Shared<'a, T>, usize)>,
 }
 
 impl<T: Scalar> Kernel for Task<'_, T> {
@@ -159,54 +178,85 @@ impl<T: Scalar> Kernel for Task<'_, T> {
         let width = ((aw.n_out.max(1) - 1) * aw.stride + aw.k) * g.c;
         // Rows with zeros around them, where taps are taken together and reach over the edge.
         let copy = fold && (aw.is_padded() || g.c != g.x_row);
-        let mut copied = Buffer::scratch(if copy { self.cut.chunk * width * size_of::<T>() } else { 0 })?;
-        let copied = elements_mut::<T>(copied.bytes_mut());
-        let mut stretches: Vec<Stretch> = Vec::with_capacity(self.cut.chunk);
+        let [tall, wide] = self.cut.chunk;
+        let (copied, panel) = (if copy { tall * ah.k * ad.k * width } else { 0 }, tall * wide * self.nr);
+        let mut buffer = Buffer::scratch((copied + panel) * size_of::<T>())?;
+        let (panel, copied) = elements_mut::<T>(buffer.bytes_mut()).split_at_mut(panel);
+        let groups = self.cut.tap_groups;
+        let of_task = self.taps * taps / groups..(self.taps + 1) * taps / groups;
+        let mut stretches: Vec<Stretch> = Vec::new();
+        let mut ends: Vec<usize> = Vec::new();
         let mut first = true;
-        let mut from = self.rows.0;
-        while from < self.rows.1 {
-            let to = (from + self.cut.chunk).min(self.rows.1);
-            for tap in self.taps * taps / self.cut.tap_groups..(self.taps + 1) * taps / self.cut.tap_groups {
-                let tw = if fold { 0 } else { tap % aw.k };
-                let (td, th) = (tap / (aw.k / in_row) / ah.k, tap / (aw.k / in_row) % ah.k);
-                let (w0, w1) = if fold { (0, aw.n_out) } else { aw.span(tw) };
+        for from in (self.rows.0..self.rows.1).step_by(tall) {
+            let to = (from + tall).min(self.rows.1);
+            for left in (0..aw.n_out).step_by(wide) {
+                let right = (left + wide).min(aw.n_out);
                 stretches.clear();
-                for r in from..to {
-                    let (h, rest) = (r % ah.n_out, r / ah.n_out);
-                    let (d, n) = (rest % ad.n_out, rest / ad.n_out);
-                    let (Some(id), Some(ih)) = (ad.inside(d, td), ah.inside(h, th)) else { continue };
-                    if w0 == w1 {
-                        continue;
-                    }
-                    let line = n * g.image() + (id * ah.n_in + ih) * aw.n_in * g.x_row + g.x_at;
-                    let b = (r * aw.n_out + w0) * self.y_row;
-                    let a = if copy {
-                        let slot = (r - from) * width;
-                        copy_row(g, &self.x[line..], &mut copied[slot..][..width]);
-                        slot
-                    } else {
-                        line + aw.at(w0, tw) as usize * g.x_row
-                    };
-                    // Rows that go on where the last one ended are one stretch.
-                    match stretches.last_mut() {
-                        Some(s)
-                            if !copy
-                                && s.a + s.len * aw.stride * g.x_row == a
-                                && s.b + s.len * self.y_row == b =>
-                        {
-                            s.len += w1 - w0;
+                ends.clear();
+                for tap in of_task.clone() {
+                    let tw = if fold { 0 } else { tap % aw.k };
+                    let line = tap / (aw.k / in_row);
+                    let (w0, w1) = if fold { (0, aw.n_out) } else { aw.span(tw) };
+                    let (w0, w1) = (w0.max(left), w1.min(right));
+                    let begin = stretches.len();
+                    for r in from..to {
+                        let (h, rest) = (r % ah.n_out, r / ah.n_out);
+                        let (d, n) = (rest % ad.n_out, rest / ad.n_out);
+                        let (Some(id), Some(ih)) = (ad.inside(d, line / ah.k), ah.inside(h, line % ah.k))
+                        else {
+                            continue;
+                        };
+                        if w0 >= w1 {
+                            continue;
                         }
-                        _ => stretches.push(Stretch { a, b, len: w1 - w0 }),
+                        let row = n * g.image() + (id * ah.n_in + ih) * aw.n_in * g.x_row + g.x_at;
+                        let b = ((r - from) * (right - left) + w0 - left) * self.nr;
+                        let a = if copy {
+                            let slot = (line * tall + r - from) * width;
+                            if left == 0 {
+                                copy_row(g, &self.x[row..], &mut copied[slot..][..width]);
+                            }
+                            slot + w0 * aw.stride * g.c
+                        } else {
+                            row + aw.at(w0, tw) as usize * g.x_row
+                        };
+                        let len = w1 - w0;
+                        // Rows that go on where the last one ended are one stretch.
+                        if let Some(s) = stretches[begin..].last_mut()
+                            && !copy
+                            && s.a + s.len * aw.stride * g.x_row == a
+                            && s.b + s.len * self.nr == b
+                        {
+                            s.len += len;
+                            continue;
+                        }
+                        stretches.push(Stretch { a, b, len });
                     }
+                    ends.push(stretches.len());
                 }
                 let (a, pixel) = if copy { (&*copied, g.c) } else { (self.x, g.x_row) };
-                // SAFETY: `kernel_grad` has checked that all pixels lie in x and dy and all rows in dw.
-                unsafe {
-                    self.tap::<S>(a, aw.stride * pixel, &stretches, tap * in_row * g.c, in_row * g.c, !first)
-                };
+                for column in (self.columns.0..self.columns.1).step_by(self.nr) {
+                    self.lay_out::<S>(panel, [from, to, left, right], column);
+                    if let Some((biases, at)) = self.bias {
+                        let width = self.nr.min(self.columns.1 - column);
+                        // SAFETY: columns of this task in the piece's sums.
+                        let sums = unsafe { biases.part(at + column, width) };
+                        self.add_up::<S>(&panel[..(to - from) * (right - left) * self.nr], sums);
+                    }
+                    let mut begin = 0;
+                    for (tap, &end) in of_task.clone().zip(&ends) {
+                        let row = tap * in_row * g.c;
+                        let stretches = &stretches[begin..end];
+                        // SAFETY: `kernel_grad` has checked that all pixels lie in x and dy and all rows in dw.
+                        unsafe {
+                            let step = aw.stride * pixel;
+                            self.tap::<S>(a, step, panel, stretches, row, in_row * g.c, column, !first);
+                        }
+                        begin = end;
+                    }
+                }
+                first = false;
             }
-            first = false;
-            from = to;
         }
         if first {
             for r in 0..taps * in_row * g.c {
@@ -221,35 +271,73 @@ impl<T: Scalar> Kernel for Task<'_, T> {
 }
 
 impl<T: Scalar> Task<'_, T> {
-    /// `count` rows of dw from `row` on, all columns of the task.
+    /// The gradients of some rows and columns of pixels, channels from `column` on, side by side and filled up with zeros.
+    #[inline(always)]
+    fn lay_out<S: Isa>(&self, panel: &mut [T], [from, to, left, right]: [usize; 4], column: usize) {
+        let width = self.nr.min(self.columns.1 - column);
+        let mut out = panel.chunks_exact_mut(self.nr);
+        for r in from..to {
+            let row = (r * self.g.axes[2].n_out + left) * self.y_row + self.y_at + column;
+            for p in 0..right - left {
+                let (Some(out), dy) = (out.next(), &self.dy[row + p * self.y_row..][..width]) else { return };
+                if width == 2 * <T::V<S> as Lanes>::N {
+                    // SAFETY: both have two vectors.
+                    unsafe {
+                        let n = <T::V<S> as Lanes>::N;
+                        <T::V<S>>::load(dy.as_ptr()).store(out.as_mut_ptr());
+                        <T::V<S>>::load(dy.as_ptr().add(n)).store(out.as_mut_ptr().add(n));
+                    }
+                } else {
+                    out[..width].copy_from_slice(dy);
+                    out[width..].fill(T::ZERO);
+                }
+            }
+        }
+    }
+
+    /// Adds the rows of a panel to `sums`.
+    #[inline(always)]
+    fn add_up<S: Isa>(&self, panel: &[T], sums: &mut [T]) {
+        let n = <T::V<S> as Lanes>::N;
+        let mut total = [<T::V<S>>::splat(T::ZERO); 2];
+        for row in panel.chunks_exact(2 * n) {
+            for j in 0..2 {
+                // SAFETY: a row has two vectors.
+                total[j] = total[j] + unsafe { <T::V<S>>::load(row.as_ptr().add(j * n)) };
+            }
+        }
+        for (i, sum) in sums.iter_mut().enumerate() {
+            *sum = *sum + total[i / n].to_array()[i % n];
+        }
+    }
+
+    /// `count` rows of dw from `row` on, a panel of columns.
     #[inline(always)]
     unsafe fn tap<S: Isa>(
         &self,
         a: &[T],
         step_a: usize,
+        panel: &[T],
         stretches: &[Stretch],
         row: usize,
         count: usize,
+        column: usize,
         add: bool,
     ) {
         let size = even(count, most_rows::<S>());
-        let mut column = self.columns.0;
-        while column < self.columns.1 {
-            let width = self.nr.min(self.columns.1 - column);
-            let mut i = 0;
-            while i < count {
-                let rows = size.min(count - i);
-                let at = self.at + (row + i) * self.ldc + column;
-                // SAFETY: passed on; rows and columns of different tasks are different elements.
-                unsafe {
-                    let c = self.out.at(at, (rows - 1) * self.ldc + width);
-                    let out = Out { c, ldc: self.ldc, width, add, bias: None, least: None };
-                    let b = self.dy.as_ptr().add(self.y_at + column);
-                    tile::<T, S, true>(rows, stretches, a.as_ptr().add(i), 1, step_a, b, self.y_row, &out);
-                }
-                i += rows;
+        let width = self.nr.min(self.columns.1 - column);
+        let mut i = 0;
+        while i < count {
+            let rows = size.min(count - i);
+            let at = self.at + (row + i) * self.ldc + column;
+            // SAFETY: passed on; rows and columns of different tasks are different elements.
+            unsafe {
+                let c = self.out.at(at, (rows - 1) * self.ldc + width);
+                let out = Out { c, ldc: self.ldc, width, add, bias: None, residual: None, least: None };
+                let a = a.as_ptr().add(i);
+                tile::<T, S, true>(rows, stretches, a, 1, step_a, panel.as_ptr(), self.nr, &out);
             }
-            column += width;
+            i += rows;
         }
     }
 }

@@ -57,10 +57,24 @@ fn check(s: ConvShape) {
     input_grad(&s, &dy, &w, &mut out).unwrap();
     close(&out, &dx, "dx", &s);
     let mut out = vec![9.0; s.w_len()];
-    kernel_grad(&s, &x, &dy, &mut out).unwrap();
+    let (mut db, mut bias_grad) = (vec![0.0; s.c_out], vec![9.0; s.c_out]);
+    dy.chunks_exact(s.c_out).for_each(|row| row.iter().zip(&mut db).for_each(|(d, b)| *b += d));
+    kernel_grad(&s, &x, &dy, &mut out, Some(&mut bias_grad)).unwrap();
     close(&out, &dw, "dw", &s);
+    close(&bias_grad, &db, "db", &s);
     for l in crate::isa::levels() {
         if s.is_depthwise() {
+            if s.c_out == s.c_in {
+                let mut out = vec![9.0; s.y_len()];
+                depthwise::forward(l, &s, &x, &w, Some(&bias), Some(0.0), &mut out);
+                close(&out, &with, l.name(), &s);
+                let mut out = vec![9.0; s.x_len()];
+                depthwise::input_grad(l, &s, &dy, &w, &mut out);
+                close(&out, &dx, l.name(), &s);
+                let mut out = vec![9.0; s.w_len()];
+                depthwise::kernel_grad(l, &s, &x, &dy, &mut out).unwrap();
+                close(&out, &dw, l.name(), &s);
+            }
             continue;
         }
         let mut out = vec![9.0; s.y_len()];
@@ -70,8 +84,16 @@ fn check(s: ConvShape) {
         dense::input_grad(l, &s, &dy, &w, &mut out).unwrap();
         close(&out, &dx, l.name(), &s);
         let mut out = vec![9.0; s.w_len()];
-        dense::kernel_grad(l, &s, &x, &dy, &mut out).unwrap();
+        dense::kernel_grad(l, &s, &x, &dy, &mut out, None).unwrap();
         close(&out, &dw, l.name(), &s);
+    }
+    if let Some(len) = packed_len::<f64>(&s) {
+        let (mut packed, mut out) = (vec![9.0; len], vec![9.0; s.y_len()]);
+        pack(&s, &w, &mut packed).unwrap();
+        let r = draw(s.y_len(), 5);
+        forward_packed(&s, &x, &packed, Some(&bias), Some(&r), true, &mut out).unwrap();
+        let with: Vec<f64> = (0..y.len()).map(|i| (y[i] + bias[i % s.c_out] + r[i]).max(0.0)).collect();
+        close(&out, &with, "relu(y + b + r)", &s);
     }
     // The same in float32, against float64.
     let single = |v: &[f64]| v.iter().map(|&v| v as f32).collect::<Vec<_>>();
@@ -152,6 +174,19 @@ fn all_geometries() {
         groups: 3,
         ..base
     });
+    for c in [3, 16, 37] {
+        let own = ConvShape { k: [1, 3, 3], c_in: c, c_out: c, groups: c, ..base };
+        check(ConvShape { in_sp: [1, 6, 19], out_sp: [1, 6, 19], pad_lo: [0, 1, 1], ..own });
+        check(ConvShape { in_sp: [1, 8, 9], out_sp: [1, 4, 5], stride: [1, 2, 2], pad_lo: [0, 0, 1], ..own });
+        check(ConvShape {
+            in_sp: [2, 9, 12],
+            out_sp: [2, 5, 8],
+            k: [2, 3, 5],
+            pad_lo: [1, 0, 0],
+            dilation: [1, 2, 1],
+            ..own
+        });
+    }
     check(ConvShape {
         in_sp: [1, 10, 10],
         out_sp: [1, 4, 4],
@@ -188,6 +223,7 @@ fn all_geometries() {
         c_out: 18,
         ..base
     });
+    check(ConvShape { n: 0, ..base });
     check(ConvShape {
         in_sp: [1, 1, 40],
         out_sp: [1, 1, 40],
@@ -221,7 +257,7 @@ fn threads_do_not_matter() {
         let (mut y, mut dx, mut dw) = (vec![0f32; s.y_len()], vec![0f32; s.x_len()], vec![0f32; s.w_len()]);
         forward(&s, &x, &w, None, None, &mut y).unwrap();
         input_grad(&s, &dy, &w, &mut dx).unwrap();
-        kernel_grad(&s, &x, &dy, &mut dw).unwrap();
+        kernel_grad(&s, &x, &dy, &mut dw, None).unwrap();
         seen.push((y, dx, dw));
     }
     assert!(seen.iter().all(|s| s == &seen[0]));

@@ -23,6 +23,8 @@ pub(super) struct Out<T> {
     pub add: bool,
     /// Per column, with room for whole vectors.
     pub bias: Option<*const T>,
+    /// Added before the last step, in rows like those of C.
+    pub residual: Option<*const T>,
     /// Results below this become it: 0 for relu.
     pub least: Option<T>,
 }
@@ -106,6 +108,15 @@ unsafe fn store<V: Lanes, const MR: usize, const NV: usize>(acc: &[[V; NV]; MR],
         }
         // `least.max(y)` keeps y where it is not a number.
         let least = V::splat(out.least.unwrap_or(-V::T::INF));
+        if let Some(r) = out.residual {
+            for i in 0..MR {
+                for j in 0..NV {
+                    let at = i * out.ldc + j * V::N;
+                    least.max(acc[i][j] + bias[j] + V::load(r.add(at))).store(out.c.add(at));
+                }
+            }
+            return;
+        }
         for i in 0..MR {
             for j in 0..NV {
                 least.max(acc[i][j] + bias[j]).store(out.c.add(i * out.ldc + j * V::N));
@@ -134,6 +145,9 @@ unsafe fn store_partial<V: Lanes, const MR: usize, const NV: usize>(
                 } else {
                     if let Some(b) = out.bias {
                         y = y + V::load_partial(b.add(j * V::N), n);
+                    }
+                    if let Some(r) = out.residual {
+                        y = y + V::load_partial(r.add(i * out.ldc + j * V::N), n);
                     }
                     y = least.max(y);
                 }

@@ -1,7 +1,7 @@
 """Where the time of a training step goes: milliseconds per instruction of the compiled program.
 
-python benches/steps/profile.py convnet
-python benches/steps/profile.py convnet --steps 50 --top 30
+python benches/steps/time_instructions.py convnet
+python benches/steps/time_instructions.py convnet --steps 50 --top 30
 """
 
 import argparse
