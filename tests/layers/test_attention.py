@@ -134,6 +134,40 @@ def test_dropout_trains_and_repeats():
     assert not np.allclose(run(True), run(False))
 
 
+@pytest.mark.parametrize("make", [
+    lambda rate: keras.layers.MultiHeadAttention(2, 4, dropout=rate, seed=1),
+    lambda rate: keras.layers.GroupQueryAttention(4, 2, 1, dropout=rate, seed=1),
+])  # fmt: skip
+def test_dropout_keeps_the_mean_and_zeros_what_sees_nothing(make):
+    rng = np.random.default_rng(0)
+    x = keras.ops.convert_to_tensor(rng.standard_normal((2, 6, 8)).astype("float32"))
+    mask = np.ones((2, 6, 6), bool)
+    mask[1, 3:] = False
+    layer = make(0.3)
+    plain = np.asarray(layer(x, x, attention_mask=mask))
+    mean = np.mean([layer(x, x, attention_mask=mask, training=True) for _ in range(2000)], axis=0)
+    np.testing.assert_allclose(mean, plain, atol=0.08)
+    scored, scores = layer(x, x, attention_mask=mask, return_attention_scores=True)
+    np.testing.assert_allclose(plain, scored, rtol=1e-5, atol=1e-5)
+    assert not np.asarray(scores)[1, :, 3:].any()
+
+
+def test_dropout_in_a_compiled_step_equals_the_eager_one():
+    x = np.random.default_rng(0).standard_normal((8, 5, 8)).astype("float32")
+
+    def trained(eagerly):
+        keras.utils.set_random_seed(2)
+        inputs = keras.Input((5, 8))
+        y = keras.layers.MultiHeadAttention(2, 4, dropout=0.3)(inputs, inputs, use_causal_mask=True)
+        model = keras.Model(inputs, y)
+        model.compile("sgd", "mse", run_eagerly=eagerly)
+        model.fit(x, x, batch_size=4, epochs=2, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    for a, b in zip(trained(True), trained(False), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
 def test_masks_pass_through():
     """The output has the query's mask; the query keeps it."""
     x = keras.layers.Embedding(10, 6, mask_zero=True)(keras.ops.convert_to_tensor([[1, 2, 0], [3, 0, 0]]))

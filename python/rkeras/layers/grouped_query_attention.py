@@ -114,7 +114,7 @@ class GroupedQueryAttention(HeadsBase):
         """The heads, and the weights where they are asked for or needed."""
         self._no_scores(return_attention_scores)
         scale = self.head_dim**-0.5
-        if not (self.dropout > 0.0 or return_attention_scores):
+        if not return_attention_scores and self.dropout < 1.0:
             return self._fused(query, key, value, attention_mask, training, use_causal_mask, scale), None
         if use_causal_mask:
             causal = causal_mask(query, value)

@@ -2,7 +2,7 @@
 
 import string
 
-from rkeras import constraints, initializers, ops, regularizers
+from rkeras import constraints, initializers, ops, random, regularizers
 from rkeras._core.tensor import get_keras_mask, set_keras_mask
 from rkeras.layers.activation import Softmax
 from rkeras.layers.attention import attention_mask_of, causal_mask
@@ -10,6 +10,7 @@ from rkeras.layers.einsum_dense import EinsumDense
 from rkeras.layers.input_spec import who
 from rkeras.layers.layer import Layer, config_value
 from rkeras.layers.regularization import Dropout
+from rkeras.ops.normalization import fused_attention
 
 
 class unmasked:
@@ -131,13 +132,24 @@ class HeadsBase(Layer):
         )
 
     def _fused(self, q, k, v, mask, training, use_causal_mask, scale):
-        """The attention without its scores."""
+        """The attention without its scores, with dropout in training."""
         if mask is not None:
             for _ in range(4 - len(mask.shape)):
                 mask = ops.expand_dims(mask, -3)
-        return ops.dot_product_attention(
-            q, k, v, mask=mask, scale=scale, is_causal=use_causal_mask and mask is None
-        )
+        causal = use_causal_mask and mask is None
+        if not self.dropout:
+            return ops.dot_product_attention(q, k, v, mask=mask, scale=scale, is_causal=causal)
+        if training:
+            state, home = random.draw_seed(self._dropout_layer.seed_generator)
+            y, after = fused_attention(q, k, v, None, mask, scale, causal, self.dropout, state)
+            home.assign(after)
+        else:
+            y = fused_attention(q, k, v, None, mask, scale, causal)
+        if mask is None:
+            return y
+        # With dropout Keras gives zeros where everything is masked, without it the mean of the values.
+        seen = ops.transpose(ops.any(ops.cast(mask, "bool"), axis=-1), (0, 2, 1))
+        return ops.where(ops.expand_dims(seen, -1), y, 0.0)
 
     def _no_scores(self, return_attention_scores):
         if self._flash_attention and return_attention_scores:
@@ -314,7 +326,7 @@ class MultiHeadAttention(HeadsBase):
         """The heads, and the weights where they are asked for or needed."""
         self._no_scores(return_attention_scores)
         scale = self.key_dim**-0.5
-        if not (self.dropout > 0.0 or return_attention_scores or len(query.shape) != 4):
+        if not return_attention_scores and len(query.shape) == 4 and self.dropout < 1.0:
             return self._fused(query, key, value, attention_mask, training, use_causal_mask, scale), None
         if use_causal_mask:
             causal = causal_mask(query, value)

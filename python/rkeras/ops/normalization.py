@@ -3,11 +3,12 @@
 from rkeras._core import settings
 from rkeras._core.primitive import primitive
 from rkeras._core.symbolic import operation
-from rkeras._core.tensor import cast, convert_to_tensor, is_float_dtype
+from rkeras._core.tensor import cast, convert_to_tensor, is_float_dtype, result_type
 from rkeras.ops import views
 from rkeras.ops.linalg import norm
 
 op = operation("nn")
+_attention = primitive("attention")
 _layer_norm = primitive("layer_norm")
 _batch_norm = primitive("batch_norm")
 _mean = primitive("mean")
@@ -232,14 +233,15 @@ def dot_product_attention(
                 f"dot_product_attention: expected {name} of shape (batch, length, heads, d). Received: "
                 f"{v.shape}"
             )
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    if attn_logits_soft_cap is None:
+        return fused_attention(query, key, value, bias, mask, scale, is_causal)
     groups = query.shape[2] // key.shape[2]
     if groups > 1:
         key, value = repeat(key, groups, axis=2), repeat(value, groups, axis=2)
-    scale = query.shape[-1] ** -0.5 if scale is None else scale
     q, k, v = (_transpose(a, axes=(0, 2, 1, 3)) for a in (query, key, value))
     scores = _matmul(q, _transpose(k, axes=(0, 1, 3, 2))) * scale
-    if attn_logits_soft_cap is not None:
-        scores = _tanh(scores / attn_logits_soft_cap) * attn_logits_soft_cap
+    scores = _tanh(scores / attn_logits_soft_cap) * attn_logits_soft_cap
     if bias is not None:
         scores = scores + cast(convert_to_tensor(bias), scores.dtype)
     low = -1e30 if scores.dtype in ("float32", "float64", "bfloat16") else -65504.0 / 2
@@ -252,3 +254,21 @@ def dot_product_attention(
     return _transpose(
         _matmul(views.over_rows(_softmax, scores, -1, "dot_product_attention"), v), axes=(0, 2, 1, 3)
     )
+
+
+def fused_attention(query, key, value, bias, mask, scale, is_causal, dropout=0.0, state=None):
+    """The core's attention, which never stores the scores; with dropout a pair (result, next state)."""
+    dtype = result_type(query.dtype, key.dtype, value.dtype)
+    wide = dtype if dtype in ("float32", "float64") else "float32"
+    inputs = [cast(v, wide) for v in (query, key, value)]
+    if mask is not None:
+        inputs.append(cast(convert_to_tensor(mask), "bool"))
+    if bias is not None:
+        inputs.append(cast(convert_to_tensor(bias), wide))
+    if dropout > 0.0:
+        inputs.append(state)
+    y, *rest = _attention(
+        *inputs, scale=float(scale), causal=bool(is_causal), mask=mask is not None, bias=bias is not None,
+        dropout=float(dropout),
+    )  # fmt: skip
+    return (cast(y, dtype), rest[1]) if dropout > 0.0 else cast(y, dtype)

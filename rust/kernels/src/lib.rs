@@ -4,6 +4,7 @@
 //! threads of computation of the project; the instruction set is chosen once at run time ([`isa`]) and
 //! every parallel split depends on the shape of the work, never on the number of threads ([`par`]).
 
+pub mod attention;
 pub mod buffer;
 pub mod conv;
 pub mod convert;

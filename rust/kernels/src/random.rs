@@ -345,6 +345,22 @@ pub fn bernoulli<T: Copy + Default + Send + Sync>(state: State, p: f64, value: T
     fill(&Coin((p.clamp(0.0, 1.0) * 4_294_967_296.0).round() as u64, value), state, out);
 }
 
+/// Elements per group of [`coins`].
+pub(crate) const COIN: usize = <Coin<f32> as Law>::PER;
+
+/// [`bernoulli`] from group `first` of the stream on, inside of another kernel.
+#[inline(always)]
+pub(crate) fn coins<T: Copy + Default + Send + Sync, S: Isa>(
+    state: State,
+    p: f64,
+    value: T,
+    first: u64,
+    out: &mut [T],
+) {
+    let law = Coin((p.clamp(0.0, 1.0) * 4_294_967_296.0).round() as u64, value);
+    Fill(&law, state, first, out).run::<S>();
+}
+
 /// Integers evenly distributed over [low, high); all `low` if that is empty.
 pub fn integers(state: State, low: i64, high: i64, out: &mut [i64]) {
     let range = if high > low { high.wrapping_sub(low) as u64 } else { 1 };

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use crate::op::OpDef;
 
+pub mod attention;
 pub mod cast;
 pub mod concat;
 pub mod control;
@@ -28,6 +29,7 @@ pub mod sort;
 
 /// The families.
 const FAMILIES: &[fn() -> Vec<OpDef>] = &[
+    attention::ops,
     cast::ops,
     concat::ops,
     control::ops,

@@ -51,7 +51,7 @@ pub struct Random {
     pub dtype: DType,
 }
 
-fn check_state(who: &str, state: &Spec) -> Result<()> {
+pub(crate) fn check_state(who: &str, state: &Spec) -> Result<()> {
     if state.dtype != DType::U32 || state.shape.rank() != 1 || !agree(state.shape[0], Some(2)) {
         return Err(Error::value(who, "a generator state of shape (2,), dtype uint32", format!("{state}")));
     }

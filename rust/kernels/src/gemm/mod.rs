@@ -232,6 +232,26 @@ pub fn gemm_batched<T: Scalar>(
     unsafe { run(level(), &p, offsets) }
 }
 
+/// C[m, n] = A[m, k]·B[k, n] (plus C), of matrices by address, stride of rows and stride of columns: for kernels whose
+/// matrices lie between each other.
+///
+/// # Safety
+/// The elements exist, and nobody else touches those of C.
+pub(crate) unsafe fn raw<T: Scalar>(
+    l: Level,
+    [m, n, k]: [usize; 3],
+    (a, a_rs, a_cs): (*const T, usize, usize),
+    (b, rs, cs): (*const T, usize, usize),
+    c: *mut T,
+    ldc: usize,
+    accumulate: bool,
+) {
+    let (b, ep) = (Source::Strided { ptr: b, rs, cs }, Epilogue::default());
+    let p = Product { m, n, k, a, a_rs, a_cs, a_tiles: None, b, c, ldc, accumulate, ep };
+    // SAFETY: the caller's promise.
+    unsafe { run(l, &p, &[[0, 0, 0]]) }
+}
+
 fn check_c<T>(m: usize, n: usize, len: usize, ldc: usize, ep: &Epilogue<'_, T>) {
     assert!(
         m == 0 || n == 0 || (ldc >= n && (m - 1) * ldc + n <= len),
