@@ -11,6 +11,7 @@ import rkeras as keras
 from checks import layer_zoo, zoo
 from checks.interop import needs_real_programs, run_real
 from rkeras._core.primitive import primitive
+from rkeras.export.graph import trace_model
 from rkeras.export.saved_model import export
 from rkeras.saving.files import UnsafeFileError
 from rkeras.saving.protobuf import decode, encode
@@ -158,10 +159,11 @@ def test_tensorflow_runs_models(tmp_path):
         else:
             model.save(tmp_path / name)
         x = zoo.data(name)[0]
-        traced = ["inputs"] if name == "subclassed" else model.input_names
+        named = getattr(model, "_functional", None) or model
+        traced = [trace_model(model).inputs[0][0]] if name == "subclassed" else named.input_names
         for key, value in zip(traced, x if isinstance(x, list) else [x], strict=True):
             data[f"{name}/in/{key}"] = value.astype("int32") if value.dtype.kind == "i" else value
-        outputs = ["output_0"] if name == "subclassed" else model.output_names
+        outputs = ["output_0"] if name == "subclassed" else named.output_names
         for key, value in zip(outputs, zoo.predict(model, name), strict=True):
             data[f"{name}/out/{key}"] = value
     np.savez(tmp_path / "data.npz", **data)

@@ -176,7 +176,7 @@ def _object_graph(objects, variables, serve, by_id):
             variable = variables[node["attributes"][0]["checkpoint_key"]]
             places[id(variable)] = i
             nodes.append({"variable": {
-                "dtype": NUMBERS[variable.dtype], "shape": shape_proto(variable.shape), "trainable": bool(variable.trainable),
+                "dtype": NUMBERS[_file_dtype(variable)], "shape": shape_proto(variable.shape), "trainable": bool(variable.trainable),
                 "name": variable.path,
             }})  # fmt: skip
         else:
