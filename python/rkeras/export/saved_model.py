@@ -60,9 +60,10 @@ def export(model, filepath, input_signature=None, keras_config=None, include_opt
     used.sort(key=lambda v: by_id[id(v)])
     library = Library()
     serve = _Serve(library, traced, used, keras_config is not None)
+    graph = encode(tf_objects.GRAPH, objects)
     meta = {
         "meta_info_def": {"tags": ["serve"], "tensorflow_version": "2.21.0", "stripped_default_attrs": True},
-        "graph_def": _main_graph(library, serve, variables, by_id),
+        "graph_def": _main_graph(library, serve, variables, by_id, graph),
         "saver_def": {
             "filename_tensor_name": "saver_filename:0", "save_tensor_name": "save_path:0", "restore_op_name": "restore_all",
             "version": 2,
@@ -72,7 +73,7 @@ def export(model, filepath, input_signature=None, keras_config=None, include_opt
     }  # fmt: skip
     message = {"saved_model_schema_version": 1, "meta_graphs": [meta]}
     tensors = {key: tf_checkpoint.stored(v) for key, v in variables.items()}
-    tensors[tf_bundle.OBJECT_GRAPH] = encode(tf_objects.GRAPH, objects)
+    tensors[tf_bundle.OBJECT_GRAPH] = graph
 
     def write(folder):
         os.mkdir(os.path.join(folder, "variables"))
@@ -232,7 +233,7 @@ def _node(name, op, inputs=(), **attrs):
     }
 
 
-def _main_graph(library, serve, variables, by_id):
+def _main_graph(library, serve, variables, by_id, graph):
     """The graph that servers and TensorFlow 1's loader run: placeholders, variables, a call, saving and restoring."""
     keys = sorted(variables)
     names = {key: f"variable_{i}" for i, key in enumerate(keys)}
@@ -255,8 +256,13 @@ def _main_graph(library, serve, variables, by_id):
     nodes.append(_node("NoOp", "NoOp"))
     text = dtype_attribute(STRING)
     nodes.append(_node("saver_filename", "Placeholder", dtype=text, shape={"shape": {}}))
-    dtypes = types([_file_dtype(variables[k]) for k in keys])
-    for name, items in (("save_names", [k.encode() for k in keys]), ("save_slices", [b""] * len(keys))):
+    # The graph of objects is saved with the variables: a model without any has something to save all the same.
+    nodes.append(
+        _node("object_graph", "Const", dtype=text, value={"tensor": tensor_proto(np.array(graph, object))})
+    )
+    saved = [*keys, tf_bundle.OBJECT_GRAPH]
+    dtypes = types([*(_file_dtype(variables[k]) for k in keys), STRING])
+    for name, items in (("save_names", [k.encode() for k in saved]), ("save_slices", [b""] * len(saved))):
         nodes.append(
             _node(name, "Const", dtype=text, value={"tensor": tensor_proto(np.array(items, object))})
         )
@@ -269,7 +275,7 @@ def _main_graph(library, serve, variables, by_id):
                 dtype=dtype_attribute(_file_dtype(variables[key])),
             )
         )
-    reads = [f"read_{names[k]}" for k in keys]
+    reads = [*(f"read_{names[k]}" for k in keys), "object_graph"]
     nodes.append(
         _node("save", "SaveV2", ["saver_filename", "save_names", "save_slices", *reads], dtypes=dtypes)
     )
