@@ -118,3 +118,19 @@ def test_pool(kind, shape, seed, channels):
     fn = lambda a: getattr(ops, f"{kind}_pool")(a, window, strides=strides, padding=padding)
     check_value(fn, [x], lambda a: naive_pool(a, window, strides, padding, kind), rtol=1e-9, atol=1e-11)
     check_gradient(fn, [x])
+
+
+@given(shape=geometry(), seed=seeds, ci=st.integers(1, 3), co=st.integers(1, 3))
+def test_conv_transpose(shape, seed, ci, co):
+    """The transpose of a convolution is its gradient: <conv(x), y> = <x, conv_transpose(y)>."""
+    window, strides, _, sizes, padding = shape
+    strides = (strides[0],) * len(window)
+    y = floats((2, *sizes, co), seed)
+    kernel = floats((*window, ci, co), seed + 1)
+    fn = lambda a, k: ops.conv_transpose(a, k, strides=strides, padding=padding)
+    out = np.asarray(check_value(fn, [y, kernel], rtol=1e-9, atol=1e-11))
+    x = floats(out.shape, seed + 2)
+    forward = np.asarray(ops.conv(x, kernel, strides=strides, padding=padding))
+    if forward.shape == y.shape:
+        np.testing.assert_allclose(np.sum(forward * y), np.sum(x * out), rtol=1e-8, atol=1e-8)
+    check_gradient(fn, [y, kernel])
