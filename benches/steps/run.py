@@ -99,7 +99,7 @@ def write_table(path, results):
         (line.split(":", 1)[1].strip() for line in cpu if line.startswith("model name")),
         platform.processor(),
     )
-    lines.append(f"\nMeasured on {os.cpu_count()} cores of {model}, all in one run.")
+    lines.append(f"\nMeasured on {os.cpu_count()} cores of {model}, each row in one run.")
     text = path.read_text()
     start, end = "<!-- speed table -->", "<!-- end of the speed table -->"
     before, rest = text.split(start, 1)
