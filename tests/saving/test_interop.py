@@ -3,23 +3,21 @@
 Needs Keras 3 and tf-keras: `pip install rkeras[interop]`, or RKERAS_INTEROP_PYTHON=/path/to/a/python that has them.
 """
 
-import importlib.util
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rkeras as keras
 from checks import zoo
+from checks.interop import PYTHON, needs_real_programs
 
 WORKER = Path(__file__).parents[1] / "checks" / "real_program.py"
-PYTHON = os.environ.get("RKERAS_INTEROP_PYTHON")
-if PYTHON is None and all(importlib.util.find_spec(m) for m in ("keras", "tf_keras", "tensorflow")):
-    PYTHON = sys.executable
-pytestmark = pytest.mark.skipif(PYTHON is None, reason="needs Keras 3 and tf-keras (RKERAS_INTEROP_PYTHON)")
+pytestmark = needs_real_programs
+# On several threads TensorFlow adds up in another order from run to run, which Adam makes visible.
+ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 NEEDS = {"lstm": ("LSTM", "GRU", "Bidirectional"), "transformer": ("MultiHeadAttention",)}
 MODELS = [
@@ -100,7 +98,7 @@ def outcome(tmp_path_factory):
         run = subprocess.run(
             [PYTHON, str(WORKER), program, str(folder)], capture_output=True, text=True,
             # Keras on TensorFlow squares the gradients of embeddings lookup by lookup in Adam; on JAX it adds them up first.
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "jax"},
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "jax", **ONE_THREAD},
         )  # fmt: skip
         assert run.returncode == 0, run.stderr[-3000:]
         theirs[program] = dict(np.load(folder / f"{program}.npz"))
