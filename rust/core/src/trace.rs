@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use rkeras_kernels::flush::FlushDenormals;
 use smallvec::SmallVec;
 
 use crate::dtype::{DType, floatx, promote};
@@ -762,6 +763,8 @@ pub fn eval(op: &dyn Op, inputs: &[&Tensor]) -> Result<Outputs<Tensor>> {
         let bytes = t.bytes_mut().ok_or_else(|| Error::internal(op.name(), "a shared output"))?;
         outs.push(ViewMut { dtype: spec.dtype, shape: dims, bytes });
     }
+    // As in a program, so that both give the same numbers.
+    let _flush = FlushDenormals::new();
     let mut run = |views: &[View<'_>]| {
         FAULTS.with(|faults| {
             op.eval(views, &mut outs, faults);

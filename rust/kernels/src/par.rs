@@ -11,6 +11,7 @@
 //! against parking at once (23 µs to wake a core) and against pure spinning (up to 8 ms when the core it waits for
 //! is shared), see the architecture page.
 
+use crate::flush;
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -51,6 +52,8 @@ struct Region {
     data: AtomicPtr<()>,
     chunks: AtomicUsize,
     blocks: AtomicUsize,
+    /// The floating-point mode of the caller, which all its chunks run in.
+    mode: AtomicU64,
 }
 
 struct Pool {
@@ -184,6 +187,7 @@ impl Pool {
                 data: AtomicPtr::new(std::ptr::null_mut()),
                 chunks: AtomicUsize::new(0),
                 blocks: AtomicUsize::new(0),
+                mode: AtomicU64::new(flush::mode()),
             },
             tickets: [const { Ticket(AtomicU64::new(0)) }; MAX_THREADS],
             epoch: AtomicU64::new(0),
@@ -210,6 +214,7 @@ impl Pool {
         self.region.data.store(std::ptr::from_ref(work).cast_mut().cast(), Relaxed);
         self.region.chunks.store(chunks, Relaxed);
         self.region.blocks.store(threads, Relaxed);
+        self.region.mode.store(flush::mode(), Relaxed);
         self.done.store(0, Relaxed);
         for b in 0..threads {
             self.tickets[b].0.store(stamp(epoch) | block_start(chunks, threads, b) as u64, Release);
@@ -248,7 +253,11 @@ impl Pool {
         let blocks = self.region.blocks.load(Relaxed);
         let function = self.region.call.load(Relaxed);
         let data = self.region.data.load(Relaxed);
+        let mode = self.region.mode.load(Relaxed);
         fence(Acquire);
+        if me > 0 {
+            flush::set_mode(mode);
+        }
         for b in 0..blocks {
             let b = (me + b) % blocks;
             let end = block_start(chunks, blocks, b + 1) as u64;

@@ -9,6 +9,7 @@ use crate::convert::{Kind, convert_raw, with_kind};
 use crate::isa::{Float, level};
 use crate::map::{Binary, First, Number, Second, Ternary, Unary, Walk, pair_raw, ternary_raw};
 use crate::shared::{GRAIN, ranges};
+use crate::vm_adam::{self, Adam, recognise};
 use half::{bf16, f16};
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -175,6 +176,8 @@ pub struct Chain<T> {
     /// What is written at the end of a tile.
     stores: Vec<(usize, Place)>,
     registers: usize,
+    /// Set if the chain is Adam's, which runs in one loop: the parts, and where the numbers are that all elements share.
+    adam: Option<(Adam, [usize; 4])>,
     compute: PhantomData<T>,
 }
 
@@ -316,6 +319,7 @@ impl<T: Register> Chain<T> {
             patterns: vec![],
             stores: vec![],
             registers: 0,
+            adam: None,
             compute: PhantomData,
         };
         let mut place: Vec<Option<Place>> = vec![None; n];
@@ -393,6 +397,17 @@ impl<T: Register> Chain<T> {
                 chain.stores.push((output, p));
             }
         }
+        chain.adam = recognise(steps, &uniform).and_then(|adam| {
+            let plain =
+                |k: usize| chain.inputs[k].kind == T::KIND && chain.inputs[k].access == Access::Contiguous;
+            let shared = adam.uniforms.map(|i| match place[i] {
+                Some(Place::Uniform(u)) => Some(u),
+                _ => None,
+            });
+            let [Some(c1), Some(c2), Some(a), Some(e)] = shared else { return None };
+            let all = adam.inputs.iter().all(|&k| plain(k)) && chain.outputs.iter().all(|&k| k == T::KIND);
+            all.then_some((adam, [c1, c2, a, e]))
+        });
         Ok(chain)
     }
 
@@ -677,6 +692,14 @@ impl<T: Register> Frame<'_, T> {
     unsafe fn tile(&self, file: *mut T, at: usize, n: usize) {
         // SAFETY: the caller's promise.
         unsafe {
+            if let Some((adam, shared)) = &self.chain.adam {
+                let read = adam.inputs.map(|k| match self.chain.inputs[k].in_place {
+                    Some(o) => self.outputs[o].cast::<T>().add(at).cast_const(),
+                    None => self.inputs[k].cast::<T>().add(at),
+                });
+                let write = adam.outputs.map(|o| self.outputs[o].cast::<T>().add(at));
+                return vm_adam::update(self.level, read, write, shared.map(|u| self.uniforms[u][0]), n);
+            }
             for i in &self.chain.body {
                 self.step(i, file, at, n);
             }

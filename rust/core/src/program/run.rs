@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use rkeras_kernels::buffer::Workspace;
+use rkeras_kernels::flush::FlushDenormals;
 use rkeras_kernels::par;
 use smallvec::SmallVec;
 
@@ -31,6 +32,7 @@ impl Program {
     /// Runs it and writes the results to the given bytes.
     pub fn run_into(&mut self, inputs: &[&Tensor], results: &mut [&mut [u8]]) -> Result<()> {
         let _session = par::Session::new();
+        let _flush = FlushDenormals::new();
         self.check_inputs(inputs)?;
         let inputs: SmallVec<[Tensor; 4]> = inputs.iter().map(|t| t.contiguous()).collect::<Result<_>>()?;
         let plan = &self.plan;

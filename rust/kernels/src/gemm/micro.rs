@@ -269,7 +269,12 @@ pub(crate) unsafe fn tile<T: Scalar, S: Isa>(
         }
         if <S::F32 as Lanes>::N == 16 {
             rows!(14);
+            rows!(12);
+            rows!(11);
+            rows!(10);
+            rows!(9);
             rows!(8);
+            rows!(7);
         }
         rows!(6);
         rows!(5);

@@ -90,6 +90,31 @@ impl Lanes for F32x16 {
     fn sqrt(self) -> Self {
         unsafe { F32x16(_mm512_sqrt_ps(self.0)) }
     }
+    /// Root and quotient by Newton steps from the processor's estimates of 14 bits: a third of the time of its exact
+    /// instructions, which take 34 cycles one after the other.
+    #[inline(always)]
+    fn over_root(self, v: Self, e: Self) -> Self {
+        unsafe {
+            let half = _mm512_set1_ps(0.5);
+            let nonzero = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(v.0, _mm512_setzero_ps());
+            let r = _mm512_rsqrt14_ps(v.0);
+            let (s, h) = (_mm512_mul_ps(v.0, r), _mm512_mul_ps(half, r));
+            let error = _mm512_fnmadd_ps(s, h, half);
+            let (s, h) = (_mm512_fmadd_ps(s, error, s), _mm512_fmadd_ps(h, error, h));
+            let s = _mm512_maskz_fmadd_ps(nonzero, _mm512_fnmadd_ps(s, s, v.0), h, s);
+            let d = _mm512_add_ps(s, e.0);
+            // Where an estimate would overflow, as for an infinite `v`, the exact way.
+            let usual = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(d, _mm512_set1_ps(1e-30))
+                & _mm512_cmp_ps_mask::<_CMP_LT_OQ>(d, _mm512_set1_ps(1e30));
+            if usual != 0xffff {
+                return self.div_(F32x16(_mm512_add_ps(_mm512_sqrt_ps(v.0), e.0)));
+            }
+            let r = _mm512_rcp14_ps(d);
+            let r = _mm512_fmadd_ps(r, _mm512_fnmadd_ps(d, r, _mm512_set1_ps(1.0)), r);
+            let q = _mm512_mul_ps(self.0, r);
+            F32x16(_mm512_fmadd_ps(_mm512_fnmadd_ps(d, q, self.0), r, q))
+        }
+    }
     #[inline(always)]
     fn abs(self) -> Self {
         unsafe { F32x16(_mm512_andnot_ps(_mm512_set1_ps(-0.0), self.0)) }

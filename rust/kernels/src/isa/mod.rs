@@ -278,6 +278,11 @@ pub(crate) trait Lanes:
     /// Shift towards the low bits, filling with zeros.
     fn int_shr(a: Self::Bits, n: u32) -> Self::Bits;
 
+    /// `self / (√v + e)` to about a unit in the last place.
+    #[inline(always)]
+    fn over_root(self, v: Self, e: Self) -> Self {
+        self / (v.sqrt() + e)
+    }
     /// `self > b`, false with NaN.
     #[inline(always)]
     fn gt(self, b: Self) -> Self::Mask {
