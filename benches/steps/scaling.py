@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from run import environment  # noqa: E402
+from rivals import environment  # noqa: E402
 from workloads import WORKLOADS  # noqa: E402
 
 

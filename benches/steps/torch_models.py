@@ -18,8 +18,11 @@ def mlp_large():
     return nn.Sequential(*stack, nn.Linear(2048, 10))
 
 
-MODELS = {"mlp_small": mlp_small, "mlp_large": mlp_large}
+MODELS = {"mlp_small": mlp_small, "mlp_large": mlp_large, "subclassed": mlp_small}
+CHANNELS_FIRST = set()  # workloads whose data PyTorch wants with the channels in front
 # Each family of workloads brings its own file.
 for _name in ("torch_models_conv", "torch_models_rnn", "torch_models_attention"):
     if find_spec(_name):
-        MODELS |= import_module(_name).MODELS
+        _family = import_module(_name)
+        MODELS |= _family.MODELS
+        CHANNELS_FIRST |= getattr(_family, "CHANNELS_FIRST", set())

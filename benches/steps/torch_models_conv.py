@@ -4,11 +4,6 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def channels_first(x):
-    """A batch of the Keras workloads (channels last) as PyTorch wants it; a view with the channels last in memory."""
-    return x.movedim(-1, 1)
-
-
 def convnet():
     return nn.Sequential(
         nn.Conv2d(1, 32, 3),
@@ -105,4 +100,6 @@ MODELS = {
     "separable": separable,
     "conv1d": conv1d,
     "resnet18": resnet18,
+    "resnet18_one": resnet18,
 }
+CHANNELS_FIRST = set(MODELS)

@@ -1,9 +1,9 @@
 """The workloads in plain PyTorch: the loop that its tutorials show, without a data loader in the way."""
 
-import resource
 import time
 
-ABSENT = 3  # exit status: this framework has no such model
+from measuring import peak_mib, predictions, reset_peak, timed
+from rivals import ABSENT
 
 
 def measure(framework, workload, epochs, share):
@@ -15,36 +15,48 @@ def measure(framework, workload, epochs, share):
     """
     begin = time.perf_counter()
     import torch
-    from torch_models import MODELS
-    from workloads import PREDICTED, WORKLOADS, load
+    from torch_models import CHANNELS_FIRST, MODELS
+    from workloads import PREDICTED, WORKLOADS, load, samples_of
 
-    _, _, shape, batch, samples = WORKLOADS[workload]
-    samples = max(batch * 4, int(samples * share) // batch * batch)
-    x, y = load(workload, samples)
-    if workload not in MODELS:
+    _, _, shape, batch, _ = WORKLOADS[workload]
+    images = workload in CHANNELS_FIRST and len(shape) == 3
+    if workload not in MODELS or (framework == "torch-channels-last" and not images):
         raise SystemExit(ABSENT)
+    x, y = load(workload, samples_of(workload, share))
     torch.manual_seed(1)
     x, y = torch.from_numpy(x), torch.from_numpy(y).long()
     model = MODELS[workload]()
-    if len(shape) > 1:
+    if workload in CHANNELS_FIRST:
         # The data lies channels last; plain PyTorch wants it the other way round in memory too.
         x = x.movedim(-1, 1)
-        if framework == "torch-channels-last" and len(shape) == 3:
+        if framework == "torch-channels-last":
             model = model.to(memory_format=torch.channels_last)
         else:
             x = x.contiguous()
+    reset_peak()
     if framework == "torch-compile":
         model = torch.compile(model)
     if workload in PREDICTED:
-        return measure_predict(torch, model.eval(), x, batch, epochs, begin)
+        model.eval()
+
+        def predict(rows):
+            return torch.softmax(model(rows), -1).numpy()
+
+        with torch.inference_mode():
+            predict(x[:batch])
+            ready = time.perf_counter() - begin
+            speeds, check = predictions(predict, x, batch, epochs)
+        return {"speeds": speeds, "losses": [check], "ready": ready, "peak_mib": peak_mib()}
     optimizer = torch.optim.Adam(model.parameters(), eps=1e-7)
     criterion = torch.nn.CrossEntropyLoss()
 
-    def epoch(rows):
+    def epoch(rows=None):
+        rows = len(x) if rows is None else rows
         total = 0.0
         for i in range(0, rows, batch):
             optimizer.zero_grad(set_to_none=True)
-            loss = criterion(model(x[i : i + batch]), y[i : i + batch])
+            logits = model(x[i : i + batch])
+            loss = criterion(logits.flatten(0, -2), y[i : i + batch].flatten())
             loss.backward()
             optimizer.step()
             total += loss.item()
@@ -52,33 +64,5 @@ def measure(framework, workload, epochs, share):
 
     epoch(4 * batch)
     ready = time.perf_counter() - begin
-    speeds, losses = [], []
-    for _ in range(epochs):
-        start = time.perf_counter()
-        losses.append(epoch(samples))
-        speeds.append(samples / (time.perf_counter() - start))
+    speeds, losses = timed(epoch, len(x), epochs)
     return {"speeds": speeds, "losses": losses, "ready": ready, "peak_mib": peak_mib()}
-
-
-def measure_predict(torch, model, x, batch, epochs, begin):
-    """The same for predictions."""
-    with torch.inference_mode():
-        model(x[:batch])
-        ready = time.perf_counter() - begin
-        speeds = []
-        for _ in range(epochs):
-            start = time.perf_counter()
-            parts = [model(x[i : i + batch]) for i in range(0, len(x), batch)]
-            speeds.append(len(x) / (time.perf_counter() - start))
-        y = torch.softmax(torch.cat(parts), -1)
-    return {
-        "speeds": speeds,
-        "losses": [float((y**2).sum() / len(y))],
-        "ready": ready,
-        "peak_mib": peak_mib(),
-    }
-
-
-def peak_mib():
-    """The most memory that this process held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,73 +1,76 @@
-"""One framework, one workload, one process: prints a line of JSON with the measured epochs."""
+"""One framework, one workload, one process: prints a line of JSON with the measured epochs.
+
+python worker.py FRAMEWORK WORKLOAD EPOCHS SHARE [FILE]     measure; FILE is the model for ONNX Runtime
+python worker.py export WORKLOAD FILE                       write that file
+"""
 
 import json
-import os
-import resource
 import sys
 import time
+from pathlib import Path
+
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
+
+from measuring import peak_mib, reset_peak, timed
+from rivals import ABSENT, keras_of
 
 
-def load_framework(name):
-    if name == "rkeras":
-        import rkeras
-
-        return rkeras, {}
-    os.environ["KERAS_BACKEND"] = name.split("-")[1]
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
-
-    return keras, {"jit_compile": name.endswith("-xla")} if "tensorflow" in name else {}
-
-
-def measure_predict(model, x, batch, epochs):
-    """Rows per second of `predict`, and a number that tells whether the same was computed."""
-    model.predict(x[:batch], batch_size=batch, verbose=0)
-    speeds = []
-    for _ in range(epochs):
-        start = time.perf_counter()
-        y = model.predict(x, batch_size=batch, verbose=0)
-        speeds.append(len(x) / (time.perf_counter() - start))
-    return speeds, [float((y**2).sum() / len(y))]
-
-
-def main():
-    framework, workload, epochs, share = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+def measure(framework, workload, epochs, share):
+    """Samples per second per epoch, the loss of each, seconds until the first batches are done, peak memory."""
     begin = time.perf_counter()
-    if framework.startswith("torch"):
-        import torch_worker
+    keras, options = keras_of(framework)
+    from workloads import PREDICTED, WORKLOADS, load, samples_of, start_weights
 
-        return print(json.dumps(torch_worker.measure(framework, workload, epochs, share)))
-    keras, options = load_framework(framework)
-
-    from workloads import PREDICTED, WORKLOADS, load, start_weights
-
-    _, build, _, batch, samples = WORKLOADS[workload]
-    samples = max(batch * 4, int(samples * share) // batch * batch)
-    x, y = load(workload, samples)
+    _, build, _, batch, _ = WORKLOADS[workload]
+    x, y = load(workload, samples_of(workload, share))
+    reset_peak()
     keras.utils.set_random_seed(1)
     model = build(keras)
     start_weights(model)
     if workload in PREDICTED:
+
+        def epoch():
+            y = model.predict(x, batch_size=batch, verbose=0)
+            return float((y**2).sum() / len(y))
+
+        if options.get("jit_compile"):
+            model.compile(jit_compile=True)
         model.predict(x[:batch], batch_size=batch, verbose=0)
-        ready = time.perf_counter() - begin
-        speeds, losses = measure_predict(model, x, batch, epochs)
-        return report(speeds, losses, ready)
-    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"], **options)
-    model.fit(x[: 4 * batch], y[: 4 * batch], batch_size=batch, epochs=1, shuffle=False, verbose=0)
+    else:
+
+        def epoch(rows=None):
+            rows = len(x) if rows is None else rows
+            history = model.fit(x[:rows], y[:rows], batch_size=batch, epochs=1, shuffle=False, verbose=0)
+            return float(history.history["loss"][-1])
+
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], **options)
+        epoch(4 * batch)
     ready = time.perf_counter() - begin
-    speeds, losses = [], []
-    for _ in range(epochs):
-        start = time.perf_counter()
-        history = model.fit(x, y, batch_size=batch, epochs=1, shuffle=False, verbose=0)
-        speeds.append(samples / (time.perf_counter() - start))
-        losses.append(float(history.history["loss"][-1]))
-    report(speeds, losses, ready)
+    speeds, losses = timed(epoch, len(x), epochs)
+    return {"speeds": speeds, "losses": losses, "ready": ready, "peak_mib": peak_mib()}
 
 
-def report(speeds, losses, ready):
-    """A line of JSON for `run.py`."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"speeds": speeds, "losses": losses, "ready": ready, "peak_mib": peak}))
+def main():
+    framework, workload, *rest = sys.argv[1:]
+    if framework == "export":
+        import onnx_worker
+
+        onnx_worker.export(workload, rest[0])
+        return print(json.dumps({}))
+    epochs, share = int(rest[0]), float(rest[1])
+    if framework == "onnxruntime":
+        import onnx_worker
+
+        if len(rest) < 3:
+            raise SystemExit(ABSENT)
+        row = onnx_worker.measure(workload, rest[2], epochs, share)
+    elif framework.startswith("torch"):
+        import torch_worker
+
+        row = torch_worker.measure(framework, workload, epochs, share)
+    else:
+        row = measure(framework, workload, epochs, share)
+    print(json.dumps(row))
 
 
 if __name__ == "__main__":

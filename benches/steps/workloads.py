@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from subclassed import subclassed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,6 +87,7 @@ DATA = {
     "separable": photos,
     "conv1d": waves,
     "resnet18": photos,
+    "resnet18_one": photos,
     "conv_lstm": moving_digits,
 }
 DATA |= {"lstm": lambda: text(100)} | dict.fromkeys(("gru", "bidirectional"), lambda: text(128))
@@ -95,13 +97,20 @@ def load(workload, samples):
     """As many samples of the data of a workload, repeated if there are fewer."""
     _, _, shape, _, _ = WORKLOADS[workload]
     x, y = DATA.get(workload, digits)()
-    if workload == "resnet18":  # enlarged: photos of that size are not at hand
+    if shape[0] == 224:  # enlarged: photos of that size are not at hand
         x = x[: min(samples, 64)].repeat(7, axis=1).repeat(7, axis=2)
         y = y[: len(x)]
     repeat = -(-samples // len(x))
     if repeat > 1:
         x, y = np.concatenate([x] * repeat), np.concatenate([y] * repeat)
-    return x[:samples].reshape(-1, *shape), y[:samples]
+    # Copies: a view would keep all of the data in memory, and count in the peak of whoever holds it.
+    return x[:samples].reshape(-1, *shape).copy(), y[:samples].copy()
+
+
+def samples_of(workload, share):
+    """Samples of a timed epoch when only a share of it is run: whole batches, at least four."""
+    _, _, _, batch, samples = WORKLOADS[workload]
+    return max(batch * 4, int(samples * share) // batch * batch)
 
 
 def mlp_small(keras):
@@ -292,10 +301,12 @@ WORKLOADS = {
     ),
     "conv_lstm": ("ConvLSTM2D(16) on 8 frames of 28x28, batch 32", conv_lstm, (8, 28, 28, 1), 32, 32 * 20),
     "resnet18": ("ResNet-18 on 224x224, batch 16", resnet18, (224, 224, 3), 16, 16 * 4),
+    "resnet18_one": ("ResNet-18 on 224x224, batch 1", resnet18, (224, 224, 3), 1, 32),
+    "subclassed": ("MLP 784-64-10 with a train_step of its own, batch 32", subclassed, (784,), 32, 32 * 1500),
 }
 
 # Measured by `predict` instead of `fit`.
-PREDICTED = {"resnet18", "encoder_predict"}
+PREDICTED = {"resnet18", "resnet18_one", "encoder_predict"}
 
 
 def start_weights(model):
