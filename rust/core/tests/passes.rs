@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rkeras_core::dtype::DType;
 use rkeras_core::op::Op;
 use rkeras_core::ops::conv::{Conv, ConvKernelGrad, Padding, Window};
-use rkeras_core::ops::{elementwise as ew, matmul, norm, pooling, reduce, reshape, slice};
+use rkeras_core::ops::{elementwise as ew, gather, matmul, norm, pooling, reduce, reshape, slice};
 use rkeras_core::passes::Passes;
 use rkeras_core::program::Program;
 use rkeras_core::tensor::Tensor;
@@ -341,4 +341,43 @@ fn gradients_of_biases_join_those_of_kernels() {
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4), "{a:?} {b:?}");
     }
     assert!(with.contains(" sum ") && !without.contains(" sum "), "{without}");
+}
+
+/// Two products with looked-up rows, forward and back: the table is multiplied where it has fewer rows than are looked up.
+#[test]
+fn tables_are_multiplied_instead_of_what_is_looked_up() {
+    let mut dice = Dice(19);
+    for (rows, often) in [(5, true), (40, false)] {
+        let (table, one, two) = (dice.matrix(rows, 3), dice.matrix(3, 4), dice.matrix(3, 4));
+        let ids: Vec<i32> = (0..21).map(|_| dice.below(rows) as i32).collect();
+        let ids = Tensor::from_slice(&[3, 7], &ids).unwrap();
+        let bias = Tensor::from_slice(&[4], &[0.1f32, -0.2, 0.3, 0.4]).unwrap();
+        let graph = Graph::new();
+        let arguments = [&table, &ids, &one, &two, &bias];
+        let symbols = arguments.map(|t| graph.input(t.spec()));
+        let outputs = with_mode(Mode::Graph(graph.clone()), || {
+            let [table, ids, one, two, bias] = &symbols;
+            let x = gather::gather(table, ids, 0).unwrap();
+            let product = |w: &Value| matmul::matmul(&x, w, false, false).unwrap();
+            let (a, b) = (ew::add(&product(one), bias).unwrap(), ew::tanh(&product(two)).unwrap());
+            let y = ew::sin(&ew::multiply(&a, &b).unwrap()).unwrap();
+            let wanted = [table, one, two, bias].map(Clone::clone);
+            let mut out = rkeras_core::autodiff::gradient(None, &[(y.clone(), None)], &wanted).unwrap();
+            out.push(Some(y));
+            out.into_iter().map(Option::unwrap).collect::<Vec<_>>()
+        });
+        let run = |passes: Passes| {
+            let mut program = Program::compile_with(&graph, &outputs, "tables", passes).unwrap();
+            (program.run(&arguments).unwrap(), program.dump())
+        };
+        let ((plain, with), (quick, without)) = (run(Passes::NONE), run(Passes::ALL));
+        for (a, b) in plain.iter().zip(&quick) {
+            assert_eq!(a.shape(), b.shape());
+            let (a, b) = (a.to_vec::<f32>().unwrap(), b.to_vec::<f32>().unwrap());
+            assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4), "{a:?} {b:?}");
+        }
+        // Only the table and its gradient have rows of three.
+        let looked_up = |dump: &str| dump.matches("[3, 7, 3]").count() + dump.matches("[21, 3]").count();
+        assert!(looked_up(&with) > 0 && (looked_up(&without) == 0) == often, "{without}");
+    }
 }

@@ -4,6 +4,7 @@ mod frozen;
 mod fuse;
 mod patterns;
 mod simplify;
+mod tables;
 
 use std::collections::HashMap;
 
@@ -71,6 +72,8 @@ impl Ir {
             self = frozen::norms(&self);
             self.drop_dead();
             patterns::run(&mut self);
+            self.drop_dead();
+            self = tables::run(&self);
             self.drop_dead();
             self = patterns::bias_grads(&self);
             self.drop_dead();
