@@ -141,6 +141,26 @@ def _erfc(b, node, x):
     return [out(b, node, "Sub", [b.scalar(1, x[0].dtype), chain(b, node, "Erf", x)])]
 
 
+@translates("gelu")
+def _gelu(b, node, x):
+    inner = chain(b, node, "Erf", [chain(b, node, "Mul", [x[0], b.scalar(0.5**0.5, x[0].dtype)])])
+    return [_gated(b, node, x[0], inner)]
+
+
+@translates("gelu_tanh")
+def _gelu_tanh(b, node, x):
+    square = chain(b, node, "Mul", [x[0], x[0]])
+    factor = chain(b, node, "Mul", [square, b.scalar(0.044715 * math.sqrt(2 / math.pi), x[0].dtype)])
+    factor = chain(b, node, "Add", [factor, b.scalar(math.sqrt(2 / math.pi), x[0].dtype)])
+    return [_gated(b, node, x[0], chain(b, node, "Tanh", [chain(b, node, "Mul", [x[0], factor])]))]
+
+
+def _gated(b, node, x, inner):
+    # x/2 (1 + inner)
+    gate = chain(b, node, "Add", [inner, b.scalar(1, x.dtype)])
+    return out(b, node, "Mul", [chain(b, node, "Mul", [x, b.scalar(0.5, x.dtype)]), gate])
+
+
 @translates("hypot")
 def _hypot(b, node, x):
     squares = [b.value("Mul", [v, v], v.shape, v.dtype) for v in x]

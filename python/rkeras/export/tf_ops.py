@@ -165,6 +165,23 @@ def _trunc(f, node, x):
     return [f.op("SelectV2", [negative, up, down], *_out(node), T=dtype_attribute(x[0].dtype))]
 
 
+@translates("gelu")
+def _gelu(f, node, x):
+    shape, dtype = _out(node)
+    gate = f.op("Erfc", [f.op("Mul", [x[0], f.constant(-(0.5**0.5), dtype)], shape)], shape)
+    return [f.op("Mul", [f.op("Mul", [x[0], f.constant(0.5, dtype)], shape), gate], shape)]
+
+
+@translates("gelu_tanh")
+def _gelu_tanh(f, node, x):
+    shape, dtype = _out(node)
+    factor = math.sqrt(2 / math.pi)
+    inner = f.op("Mul", [f.op("Square", x, shape), f.constant(0.044715 * factor, dtype)], shape)
+    inner = f.op("Mul", [x[0], f.op("AddV2", [inner, f.constant(factor, dtype)], shape)], shape)
+    gate = f.op("AddV2", [f.op("Tanh", [inner], shape), f.constant(1, dtype)], shape)
+    return [f.op("Mul", [f.op("Mul", [x[0], f.constant(0.5, dtype)], shape), gate], shape)]
+
+
 @translates("hypot")
 def _hypot(f, node, x):
     shape, _ = _out(node)

@@ -7,13 +7,14 @@ from rkeras.ops import views
 
 op = operation("nn")
 _relu = primitive("relu")
+_gelu = primitive("gelu")
+_gelu_tanh = primitive("gelu_tanh")
 _sigmoid = primitive("sigmoid")
 _softplus = primitive("softplus")
 _tanh = primitive("tanh")
 _softmax = primitive("softmax")
 _log_softmax = primitive("log_softmax")
 _expm1 = primitive("expm1")
-_erfc = primitive("erfc")
 _sqrt = primitive("sqrt")
 _absolute = primitive("absolute")
 _maximum = primitive("maximum")
@@ -222,10 +223,7 @@ def gelu(x, approximate=True):
 
     Source: Hendrycks and Gimpel, 2016.
     """
-    x = convert_to_tensor(x)
-    if approximate:
-        return x * 0.5 * (_tanh((x + x * x * x * 0.044715) * 0.7978845608028654) + 1)
-    return x * 0.5 * _erfc(x * -0.7071067811865476)
+    return _gelu_tanh(x) if approximate else _gelu(x)
 
 
 @op

@@ -37,6 +37,8 @@ pub(crate) trait Coefficients: Sized {
     fn cos<V: Lanes<T = Self>>(x: V) -> V;
     /// The error function.
     fn erf<V: Lanes<T = Self>>(x: V) -> V;
+    /// The normal distribution function, and e^(-x^2 / 2).
+    fn normal<V: Lanes<T = Self>>(x: V) -> (V, V);
     /// A scalar float64 function, for what has no vector algorithm.
     fn through(self, f: impl Fn(f64) -> f64) -> Self;
     /// The power, one lane.
@@ -108,6 +110,32 @@ impl Coefficients for f32 {
         let t = V::splat(4.0).min(x.abs());
         let far = V::splat(1.0) - exp(-polynomial(t, &FAR));
         V::select(x.abs().lt(V::splat(0.875)), near, far.copysign(x))
+    }
+    #[inline(always)]
+    fn normal<V: Lanes<T = f32>>(x: V) -> (V, V) {
+        // The distribution function below zero is e^(-a^2 / 2) P(t) / (a + 3.75) with a = |x|, t = (a - 3.75) / (a + 3.75).
+        const TAIL: [f64; 9] = [
+            0.750294089,
+            -0.588188291,
+            0.352939606,
+            -0.151520833,
+            0.0374925062,
+            0.00120007363,
+            -0.00416901801,
+            0.000509628502,
+            0.00044344968,
+        ];
+        // Where the exponential is zero.
+        let a = V::splat(14.5).min(x.abs());
+        let r = V::splat(1.0) / (a + V::splat(3.75));
+        let tail = polynomial((a - V::splat(3.75)) * r, &TAIL) * r;
+        // What the rounding of the square lost is given back.
+        let square = a * a;
+        let lost = a.fma(a, -square);
+        let e = exp(square * V::splat(-0.5));
+        let e = e.fma(lost * V::splat(-0.5), e);
+        let low = e * tail;
+        (V::select(x.lt(V::splat(0.0)), low, V::splat(1.0) - low), e)
     }
     #[inline(always)]
     fn through(self, f: impl Fn(f64) -> f64) -> f32 {
@@ -195,6 +223,11 @@ impl Coefficients for f64 {
     #[inline(always)]
     fn erf<V: Lanes<T = f64>>(x: V) -> V {
         x.map(libm::erf)
+    }
+    #[inline(always)]
+    fn normal<V: Lanes<T = f64>>(x: V) -> (V, V) {
+        let p = x.map(|x| 0.5 * libm::erfc(x * -std::f64::consts::FRAC_1_SQRT_2));
+        (p, exp(x * x * V::splat(-0.5)))
     }
     #[inline(always)]
     fn through(self, f: impl Fn(f64) -> f64) -> f64 {
@@ -429,6 +462,44 @@ pub(crate) fn erf<V: Lanes>(x: V) -> V {
     V::T::erf(x)
 }
 
+/// x P(x) with P the normal distribution function (at most 6 ulp, in the far tail too).
+#[inline(always)]
+pub(crate) fn gelu<V: Lanes>(x: V) -> V {
+    x * V::T::normal(x).0
+}
+
+/// The derivative of [`gelu`]: P(x) + x e^(-x^2 / 2) / sqrt(2 pi).
+#[inline(always)]
+pub(crate) fn gelu_slope<V: Lanes>(x: V) -> V {
+    let (p, e) = V::T::normal(x);
+    // The exponential is zero long before that; infinity times zero would not be.
+    let x = clamp(x, -100.0, 100.0);
+    (x * constant(0.398_942_280_401_432_7)).fma(e, p)
+}
+
+/// sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3); then (1 + tanh u) / 2 is the same.
+#[inline(always)]
+fn gelu_gate<V: Lanes>(x: V) -> V {
+    let square = x * x;
+    sigmoid(x * square.fma(constant(0.071_354_816_272_600_25), constant(1.595_769_121_605_730_8)))
+}
+
+/// x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+#[inline(always)]
+pub(crate) fn gelu_tanh<V: Lanes>(x: V) -> V {
+    x * gelu_gate(x)
+}
+
+/// The derivative of [`gelu_tanh`].
+#[inline(always)]
+pub(crate) fn gelu_tanh_slope<V: Lanes>(x: V) -> V {
+    let s = gelu_gate(x);
+    // Far out the gate is 0 or 1, and its derivative zero; infinity times zero would not be.
+    let x = clamp(x, -1e6, 1e6);
+    let inner = (x * x).fma(constant(0.214_064_448_817_800_75), constant(1.595_769_121_605_730_8));
+    (x * inner * (V::splat(V::T::ONE) - s)).fma(s, s)
+}
+
 /// -1, 0 or 1; NaN stays NaN.
 #[inline(always)]
 pub(crate) fn sign<V: Lanes>(x: V) -> V {
@@ -618,6 +689,7 @@ mod tests {
         let bound = match op {
             Unary::Exp | Unary::Log => 1.0,
             Unary::Tanh | Unary::Sigmoid => 2.5,
+            Unary::Gelu => 6.0,
             _ => 2.0,
         };
         // Evenly spaced values, then evenly spaced bit patterns of both signs.
@@ -662,6 +734,8 @@ mod tests {
         worst(Unary::Sigmoid, -104.0, 40.0, |x| 1.0 / (1.0 + (-x).exp()));
         worst(Unary::Erf, -5.0, 5.0, libm::erf);
         worst(Unary::Erf, -1.0, 1.0, libm::erf);
+        worst(Unary::Gelu, -12.5, 20.0, |x| 0.5 * x * libm::erfc(x * -std::f64::consts::FRAC_1_SQRT_2));
+        worst(Unary::Gelu, -1.0, 1.0, |x| 0.5 * x * libm::erfc(x * -std::f64::consts::FRAC_1_SQRT_2));
         worst(Unary::Sin, -30.0, 30.0, f64::sin);
         worst(Unary::Sin, -1e6, 1e6, f64::sin);
         worst(Unary::Cos, -30.0, 30.0, f64::cos);
@@ -726,6 +800,28 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// The derivatives of both forms, by differences of the float64 functions; beyond all bounds 0 and 1.
+    #[test]
+    fn gelu_slopes() {
+        use crate::map::{Binary, binary};
+        let exact = |x: f64| 0.5 * x * libm::erfc(x * -std::f64::consts::FRAC_1_SQRT_2);
+        let tanh = |x: f64| 0.5 * x * (1.0 + (0.797_884_560_802_865_4 * (x + 0.044_715 * x * x * x)).tanh());
+        let x: Vec<f32> = (-2000..=2000).map(|i| i as f32 / 250.0).collect();
+        let far = [f32::INFINITY, 1e30, -1e30, f32::NEG_INFINITY];
+        for (op, f) in [(Binary::GeluGrad, &exact as &dyn Fn(f64) -> f64), (Binary::GeluTanhGrad, &tanh)] {
+            let mut y = vec![0f32; x.len()];
+            binary(op, &[x.len()], &[1f32], &[0], &x, &[1], &mut y);
+            for (&x, &y) in x.iter().zip(&y) {
+                let (x, h) = (f64::from(x), 1e-5);
+                let want = (f(x + h) - f(x - h)) / (2.0 * h);
+                assert!((f64::from(y) - want).abs() < 1e-6, "{} at {x}: {y} is not {want}", op.name());
+            }
+            let mut y = [9f32; 4];
+            binary(op, &[4], &[1f32], &[0], &far, &[1], &mut y);
+            assert_eq!(y, [1.0, 1.0, 0.0, 0.0], "{}", op.name());
         }
     }
 

@@ -81,6 +81,8 @@ vocabulary! {
         Sigmoid "sigmoid" "1 / (1 + e^-x)",
         Softplus "softplus" "ln(1 + e^x)",
         Relu "relu" "max(x, 0)",
+        Gelu "gelu" "x P(x), P the normal distribution function",
+        GeluTanh "gelu_tanh" "x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))",
         Floor "floor" "to the integer below",
         Ceil "ceil" "to the integer above",
         Round "round" "to the nearest integer, halves to even",
@@ -127,6 +129,8 @@ vocabulary! {
         TanhGrad "tanh_grad" "a (1 - b^2)",
         SigmoidGrad "sigmoid_grad" "a b (1 - b)",
         SquaredDifference "squared_difference" "(a - b)^2",
+        GeluGrad "gelu_grad" "a times the derivative of gelu at b",
+        GeluTanhGrad "gelu_tanh_grad" "a times the derivative of gelu_tanh at b",
     }
 }
 
@@ -209,6 +213,8 @@ unary_functions! { run_unary;
     Sigmoid |x| lanes::sigmoid(x);
     Softplus |x| lanes::softplus(x);
     Relu |x| x.max_nan(V::splat(V::T::ZERO));
+    Gelu |x| lanes::gelu(x);
+    GeluTanh |x| lanes::gelu_tanh(x);
     Floor |x| x.floor();
     Ceil |x| x.ceil();
     Round |x| x.round();
@@ -288,6 +294,8 @@ binary_functions! { run_binary;
     TanhGrad |a, b| a * (-b).fma(b, V::splat(V::T::ONE));
     SigmoidGrad |a, b| a * (b * (V::splat(V::T::ONE) - b));
     SquaredDifference |a, b| (a - b) * (a - b);
+    GeluGrad |a, b| a * lanes::gelu_slope(b);
+    GeluTanhGrad |a, b| a * lanes::gelu_tanh_slope(b);
 }
 
 /// # Safety
@@ -1057,7 +1065,8 @@ macro_rules! int_number {
                         let d = a.wrapping_sub(b);
                         d.wrapping_mul(d)
                     }),
-                    Binary::Atan2 | Binary::Hypot | Binary::LogAddExp | Binary::Nextafter => go!(|a: $t, b: $t| {
+                    Binary::Atan2 | Binary::Hypot | Binary::LogAddExp | Binary::Nextafter | Binary::GeluGrad
+                    | Binary::GeluTanhGrad => go!(|a: $t, b: $t| {
                         let (a, b, mut y) = (a as f64, b as f64, 0.0);
                         f64::binary_raw(Level::Portable, op, &a, 0, &b, 0, &mut y, 1);
                         y as $t

@@ -93,6 +93,8 @@ unary_functions!(
     sigmoid = Sigmoid,
     softplus = Softplus,
     relu = Relu,
+    gelu = Gelu,
+    gelu_tanh = GeluTanh,
     floor = Floor,
     digamma = Digamma,
     trigamma = Trigamma,
@@ -127,6 +129,8 @@ binary_functions!(
     relu_grad = ReluGrad,
     tanh_grad = TanhGrad,
     sigmoid_grad = SigmoidGrad,
+    gelu_grad = GeluGrad,
+    gelu_tanh_grad = GeluTanhGrad,
 );
 
 /// `a` where `condition`, else `b`.
@@ -142,6 +146,29 @@ pub fn add_scalar(x: &Value, value: f64) -> Result<Value> {
 /// x times a number.
 pub fn scale(x: &Value, value: f64) -> Result<Value> {
     multiply(x, &scalar(value, x)?)
+}
+
+/// The second derivative of gelu: e^(-x^2 / 2) / sqrt(2 pi) (2 - x^2).
+fn gelu_bend(x: &Value) -> Result<Value> {
+    let square = square(x)?;
+    let density = scale(&exp(&scale(&square, -0.5)?)?, 1.0 / (2.0 * PI).sqrt())?;
+    multiply(&density, &add_scalar(&negative(&square)?, 2.0)?)
+}
+
+/// The second derivative of gelu by tanh, x s(v) with s the sigmoid and v = sqrt(8 / pi) (x + 0.044715 x^3):
+/// 2 s' v' + x (s'' v'^2 + s' v'').
+fn gelu_tanh_bend(x: &Value) -> Result<Value> {
+    let k = (8.0 / PI).sqrt();
+    let c = 0.044715;
+    let square = square(x)?;
+    let v = multiply(x, &add_scalar(&scale(&square, k * c)?, k)?)?;
+    let s = sigmoid(&v)?;
+    let first = sigmoid_grad(&scalar(1.0, x)?, &s)?;
+    let second = multiply(&first, &add_scalar(&scale(&s, -2.0)?, 1.0)?)?;
+    let slope = add_scalar(&scale(&square, 3.0 * k * c)?, k)?;
+    let bend = scale(x, 6.0 * k * c)?;
+    let inner = add(&multiply(&second, &multiply(&slope, &slope)?)?, &multiply(&first, &bend)?)?;
+    add(&scale(&multiply(&first, &slope)?, 2.0)?, &multiply(x, &inner)?)
 }
 
 fn is_test(op: Unary) -> bool {
@@ -239,6 +266,8 @@ impl Op for UnaryOp {
             Sigmoid => sigmoid_grad(dy, y)?,
             Softplus => multiply(dy, &sigmoid(x)?)?,
             Relu => relu_grad(dy, y)?,
+            Gelu => gelu_grad(dy, x)?,
+            GeluTanh => gelu_tanh_grad(dy, x)?,
             Sign | Floor | Ceil | Round | Trunc | IsNan | IsInf | IsFinite | Not | BitNot | Trigamma => {
                 return Ok(vec![None]);
             }
@@ -372,6 +401,11 @@ impl Op for BinaryOp {
                 if_a(&|| sigmoid_grad(dy, b))?,
                 if_b(&|| multiply(&multiply(dy, a)?, &add_scalar(&scale(b, -2.0)?, 1.0)?))?,
             ],
+            GeluGrad => [if_a(&|| gelu_grad(dy, b))?, if_b(&|| multiply(&multiply(dy, a)?, &gelu_bend(b)?))?],
+            GeluTanhGrad => [
+                if_a(&|| gelu_tanh_grad(dy, b))?,
+                if_b(&|| multiply(&multiply(dy, a)?, &gelu_tanh_bend(b)?))?,
+            ],
             SquaredDifference => {
                 let twice = multiply(dy, &scale(&subtract(a, b)?, 2.0)?)?;
                 [Some(twice.clone()), if_b(&|| negative(&twice))?]
@@ -387,7 +421,17 @@ impl Op for BinaryOp {
         Traits {
             lane: Some(Lane::Binary(self.0)),
             promotes: true,
-            floats: matches!(self.0, Div | Atan2 | Hypot | LogAddExp | Nextafter | TanhGrad | SigmoidGrad),
+            floats: matches!(
+                self.0,
+                Div | Atan2
+                    | Hypot
+                    | LogAddExp
+                    | Nextafter
+                    | TanhGrad
+                    | SigmoidGrad
+                    | GeluGrad
+                    | GeluTanhGrad
+            ),
             strided: true,
             vjp_ignores_inputs: linear,
             vjp_ignores_outputs: !matches!(self.0, Div | Pow | Hypot | LogAddExp),
@@ -521,10 +565,12 @@ pub fn ops() -> Vec<OpDef> {
     }
     let _ = unary_samples;
     list!(Unary, UnaryOp, unary_samples, Neg Abs Sign Square Sqrt Rsqrt Reciprocal Exp Exp2 Expm1 Log Log2 Log10 Log1p Sin
-        Cos Tan Asin Acos Atan Sinh Cosh Tanh Asinh Acosh Atanh Erf Erfc ErfInv Lgamma Digamma Trigamma Sigmoid Softplus Relu Floor
+        Cos Tan Asin Acos Atan Sinh Cosh Tanh Asinh Acosh Atanh Erf Erfc ErfInv Lgamma Digamma Trigamma Sigmoid Softplus Relu Gelu
+        GeluTanh Floor
         Ceil Round Trunc IsNan IsInf IsFinite Not BitNot);
     list!(Binary, BinaryOp, binary_samples, Add Sub Mul Div FloorDiv Mod Pow Atan2 Min Max Eq Ne Lt Le Gt Ge And Or Xor
-        BitAnd BitOr BitXor Shl Shr Hypot LogAddExp Nextafter ReluGrad TanhGrad SigmoidGrad SquaredDifference);
+        BitAnd BitOr BitXor Shl Shr Hypot LogAddExp Nextafter ReluGrad TanhGrad SigmoidGrad SquaredDifference GeluGrad
+        GeluTanhGrad);
     all.push(OpDef {
         name: "where",
         make: |_| Ok(Arc::new(Where)),
