@@ -477,27 +477,31 @@ pub(crate) fn gelu_slope<V: Lanes>(x: V) -> V {
     (x * constant(0.398_942_280_401_432_7)).fma(e, p)
 }
 
-/// sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3); then (1 + tanh u) / 2 is the same.
+/// 2 u = sqrt(8 / pi) (x + 0.044715 x^3); (1 + tanh u) / 2 is sigmoid(2 u).
 #[inline(always)]
-fn gelu_gate<V: Lanes>(x: V) -> V {
-    let square = x * x;
-    sigmoid(x * square.fma(constant(0.071_354_816_272_600_25), constant(1.595_769_121_605_730_8)))
+fn gelu_inner<V: Lanes>(x: V) -> V {
+    x * (x * x).fma(constant(0.071_354_816_272_600_25), constant(1.595_769_121_605_730_8))
 }
 
 /// x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
 #[inline(always)]
 pub(crate) fn gelu_tanh<V: Lanes>(x: V) -> V {
-    x * gelu_gate(x)
+    x * sigmoid(gelu_inner(x))
 }
 
-/// The derivative of [`gelu_tanh`].
+/// The derivative of [`gelu_tanh`]: s + x (2 u)' s (1 - s) with s = sigmoid(2 u).
 #[inline(always)]
 pub(crate) fn gelu_tanh_slope<V: Lanes>(x: V) -> V {
-    let s = gelu_gate(x);
-    // Far out the gate is 0 or 1, and its derivative zero; infinity times zero would not be.
+    let v = gelu_inner(x);
+    let one = V::splat(V::T::ONE);
+    let e = exp(-v.abs());
+    let r = one / (e + one);
+    let s = V::select(v.lt(V::splat(V::T::ZERO)), e, one) * r;
+    // Far out s (1 - s) is zero; infinity times zero would not be.
     let x = clamp(x, -1e6, 1e6);
-    let inner = (x * x).fma(constant(0.214_064_448_817_800_75), constant(1.595_769_121_605_730_8));
-    (x * inner * (V::splat(V::T::ONE) - s)).fma(s, s)
+    let slope = (x * x).fma(constant(0.214_064_448_817_800_75), constant(1.595_769_121_605_730_8));
+    // s (1 - s) from the exponential: 1 - s itself would lose its digits.
+    (x * slope).fma(e * r * r, s)
 }
 
 /// -1, 0 or 1; NaN stays NaN.
