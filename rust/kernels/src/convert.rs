@@ -105,11 +105,20 @@ macro_rules! between {
         }
     )*};
 }
+/// To the nearest, halves to even; without branches, so that the compiler makes vectors of it.
+#[inline(always)]
+fn round_bf16(x: f32) -> bf16 {
+    let bits = x.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+    let nan = bits >> 16 | 0x40;
+    bf16::from_bits(if bits & 0x7fff_ffff > 0x7f80_0000 { nan } else { rounded } as u16)
+}
+
 between! {
     f32 -> f16 by |x| f16::from_f32(x);
-    f32 -> bf16 by |x| bf16::from_f32(x);
+    f32 -> bf16 by |x| round_bf16(x);
     f16 -> f32 by |x| f32::from(x);
-    bf16 -> f32 by |x| f32::from(x);
+    bf16 -> f32 by |x| f32::from_bits(u32::from(x.to_bits()) << 16);
     f16 -> f16 by |x| x;
     bf16 -> bf16 by |x| x;
     f16 -> bf16 by |x| bf16::from_f32(f32::from(x));

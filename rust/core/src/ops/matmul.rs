@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use half::bf16;
 use rkeras_kernels::gemm::{self, Epilogue, Mat, Scalar};
 use rkeras_kernels::map::Unary;
 use smallvec::SmallVec;
@@ -85,7 +86,8 @@ impl Op for MatMul {
         match x[0].dtype {
             DType::F32 => self.floats::<f32>(x, &mut y[0]),
             DType::F64 => self.floats::<f64>(x, &mut y[0]),
-            DType::F16 | DType::BF16 => self.halves(x, &mut y[0], faults),
+            DType::F16 => self.halves(x, &mut y[0], faults),
+            DType::BF16 => self.brains(x, &mut y[0], faults),
             _ => self.integers(x, &mut y[0]),
         }
     }
@@ -235,6 +237,35 @@ impl MatMul {
                 .map(|(i, (&oa, &ob))| [oa, ob, i * m * n])
                 .collect();
             gemm::gemm_batched(m, n, k, ma, mb, out, n, &offsets, ep);
+        }
+    }
+
+    /// Products of bfloat16 have kernels of their own; bias and activation are applied in float32, before rounding.
+    fn brains(&self, x: &[View<'_>], y: &mut ViewMut<'_>, faults: &Faults) {
+        let empty = crate::layout::Layout::contiguous(&[]);
+        let (mut la, mut lb) = (empty.clone(), empty);
+        let (mut ca, mut cb) = (Vec::new(), Vec::new());
+        let a = operand::<bf16>(&x[0], &mut ca, &mut la);
+        let b = operand::<bf16>(&x[1], &mut cb, &mut lb);
+        let r = y.shape.len();
+        let (lead, m, n) = (&y.shape[..r - 2], y.shape[r - 2], y.shape[r - 1]);
+        let bias: Option<Vec<f32>> =
+            self.bias.then(|| x[2].slice::<bf16>().iter().map(|v| v.to_f32()).collect());
+        let ep = Epilogue { bias: bias.as_deref(), residual: None, activation: self.activation };
+        let (ba, bb) = (batch_of(&la, lead, self.transpose_a), batch_of(&lb, lead, self.transpose_b));
+        let (ma, mb) = (Mat { data: a, rs: ba.rs, cs: ba.cs }, Mat { data: b, rs: bb.rs, cs: bb.cs });
+        let tall = bb.offsets.iter().all(|&o| o == 0)
+            && ba.offsets.iter().enumerate().all(|(i, &o)| o == i * m * ba.rs);
+        // One B for the whole batch: the rows of all samples are one tall matrix.
+        let (m, offsets) = if tall && !ba.offsets.is_empty() {
+            (m * ba.offsets.len(), vec![[0, 0, 0]])
+        } else {
+            let starts = ba.offsets.iter().zip(&bb.offsets).enumerate();
+            (m, starts.map(|(i, (&oa, &ob))| [oa, ob, i * m * n]).collect())
+        };
+        let out = y.slice::<bf16>();
+        if gemm::gemm_bf16(m, n, ba.columns, ma, mb, out, n, &offsets, ep).is_err() {
+            faults.set(Fault::Memory);
         }
     }
 

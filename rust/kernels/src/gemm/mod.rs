@@ -6,6 +6,7 @@
 
 mod dot;
 pub(crate) mod micro;
+mod narrow;
 mod pack;
 mod plan;
 
@@ -14,6 +15,7 @@ use crate::isa::{Isa, Kernel, Lanes, Level, Real, dispatch, level};
 use crate::map::Unary;
 use crate::par;
 
+pub use narrow::{Rounded, gemm_bf16, gemm_bf16_at};
 pub use pack::PackedB;
 
 /// A float type that products are offered for: f32 and f64.

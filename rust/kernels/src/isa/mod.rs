@@ -16,7 +16,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+mod narrow;
 pub(crate) mod scalar;
+
+pub use narrow::{Narrow, narrow, narrow_levels};
 
 /// An instruction-set level; higher levels include the lower ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
