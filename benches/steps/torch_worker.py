@@ -55,8 +55,7 @@ def measure(framework, workload, epochs, share):
         total = 0.0
         for i in range(0, rows, batch):
             optimizer.zero_grad(set_to_none=True)
-            logits = model(x[i : i + batch])
-            loss = criterion(logits.flatten(0, -2), y[i : i + batch].flatten())
+            loss = criterion(model(x[i : i + batch]), y[i : i + batch])
             loss.backward()
             optimizer.step()
             total += loss.item()
