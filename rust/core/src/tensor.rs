@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::shape::{Shape, Spec};
 use crate::storage::Storage;
+pub(crate) use rkeras_kernels::flush::FlushDenormals;
 
 /// An n-dimensional array: dtype, layout and shared storage. Cloning shares the elements.
 #[derive(Clone, Debug)]

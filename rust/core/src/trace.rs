@@ -9,7 +9,6 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use rkeras_kernels::flush::FlushDenormals;
 use smallvec::SmallVec;
 
 use crate::dtype::{DType, floatx, promote};
@@ -17,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::op::{Faults, Op, Outputs};
 use crate::shape::{Shape, Spec};
-use crate::tensor::{Tensor, View, ViewMut, fresh_key};
+use crate::tensor::{FlushDenormals, Tensor, View, ViewMut, fresh_key};
 use crate::variable::Variable;
 
 /// What flows between ops: a tensor, a symbol of a graph, or a spec alone.
