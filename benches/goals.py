@@ -25,24 +25,3 @@ SPEED = {name: Goal(">=", bound) for name, bound in SPEED.items()}
 OWN_STEP = Goal(">=", 0.95, ratio=False)
 # Peak memory of training, by workload.
 MEMORY = dict.fromkeys(("vgg_bn", "encoder"), Goal("<=", 0.5))
-# Microseconds, seconds and sizes of `overhead`.
-OVERHEAD = {
-    "call_mlp": 8,
-    "call_convnet": 20,
-    "predict_mlp": 30,
-    "predict_convnet": 50,
-    "train_on_batch_tiny": 25,
-    "import": 0.1,
-    "first_batch": 0.3,
-    "first_encoder_step": 0.3,
-    "installed": 110,
-}
-OVERHEAD = {name: Goal("<=", bound, ratio=False) for name, bound in OVERHEAD.items()}
-# Time per sample of the largest size divided by that of the smallest.
-LINEAR = Goal("<=", 1.1, ratio=False)
-COMPILE_200_LAYERS = Goal("<=", 0.5, ratio=False)
-# Share of the quiet speed that is left on a busy machine, beside PyTorch's share; CPU time of idle threads.
-BUSY = Goal(">=", 1.0)
-IDLE = Goal("<=", 0.01, ratio=False)
-# Difference of the loss from Keras's after the same steps.
-LOSS = Goal("<=", 0.01, ratio=False)

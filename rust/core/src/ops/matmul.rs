@@ -206,67 +206,58 @@ fn operand<'a, T: Element>(
 }
 
 impl MatMul {
-    fn floats<T: Element + Scalar>(&self, x: &[View<'_>], y: &mut ViewMut<'_>) {
+    /// What kernels need for the products of a batch: m, n, k, both matrices, where A, B and C of each begin.
+    fn with_products<T: Element>(
+        &self,
+        x: &[View<'_>],
+        shape: &[usize],
+        run: impl FnOnce([usize; 3], Mat<'_, T>, Mat<'_, T>, &[[usize; 3]]),
+    ) {
         let empty = crate::layout::Layout::contiguous(&[]);
         let (mut la, mut lb) = (empty.clone(), empty);
         let (mut ca, mut cb) = (Vec::new(), Vec::new());
         let a = operand::<T>(&x[0], &mut ca, &mut la);
         let b = operand::<T>(&x[1], &mut cb, &mut lb);
-        let r = y.shape.len();
-        let (lead, m, n) = (&y.shape[..r - 2], y.shape[r - 2], y.shape[r - 1]);
-        let bias = if self.bias { Some(x[2].slice::<T>()) } else { None };
-        let ep = Epilogue { bias, residual: None, activation: self.activation };
+        let r = shape.len();
+        let (lead, m, n) = (&shape[..r - 2], shape[r - 2], shape[r - 1]);
         let (ba, bb) = (batch_of(&la, lead, self.transpose_a), batch_of(&lb, lead, self.transpose_b));
         let k = ba.columns;
         debug_assert_eq!(k, bb.rows);
         let (ma, mb) = (Mat { data: a, rs: ba.rs, cs: ba.cs }, Mat { data: b, rs: bb.rs, cs: bb.cs });
-        let out = y.slice::<T>();
         let same_b = bb.offsets.iter().all(|&o| o == 0);
         let even = ba.offsets.iter().enumerate().all(|(i, &o)| o == i * m * ba.rs);
-        if ba.offsets.len() == 1 {
-            gemm::gemm(m, n, k, ma, mb, out, n, false, ep);
-        } else if same_b && even {
+        if same_b && even && !ba.offsets.is_empty() {
             // One B for the whole batch: the rows of all samples are one tall matrix.
-            gemm::gemm(m * ba.offsets.len(), n, k, ma, mb, out, n, false, ep);
-        } else {
-            let offsets: Vec<[usize; 3]> = ba
-                .offsets
-                .iter()
-                .zip(&bb.offsets)
-                .enumerate()
-                .map(|(i, (&oa, &ob))| [oa, ob, i * m * n])
-                .collect();
-            gemm::gemm_batched(m, n, k, ma, mb, out, n, &offsets, ep);
+            return run([m * ba.offsets.len(), n, k], ma, mb, &[[0, 0, 0]]);
         }
+        let starts = ba.offsets.iter().zip(&bb.offsets).enumerate();
+        let offsets: Vec<[usize; 3]> = starts.map(|(i, (&oa, &ob))| [oa, ob, i * m * n]).collect();
+        run([m, n, k], ma, mb, &offsets);
+    }
+
+    fn floats<T: Element + Scalar>(&self, x: &[View<'_>], y: &mut ViewMut<'_>) {
+        let bias = if self.bias { Some(x[2].slice::<T>()) } else { None };
+        let ep = Epilogue { bias, residual: None, activation: self.activation };
+        self.with_products::<T>(x, y.shape, |[m, n, k], a, b, offsets| {
+            let out = y.slice::<T>();
+            if offsets == [[0, 0, 0]] {
+                gemm::gemm(m, n, k, a, b, out, n, false, ep);
+            } else {
+                gemm::gemm_batched(m, n, k, a, b, out, n, offsets, ep);
+            }
+        });
     }
 
     /// Products of bfloat16 have kernels of their own; bias and activation are applied in float32, before rounding.
     fn brains(&self, x: &[View<'_>], y: &mut ViewMut<'_>, faults: &Faults) {
-        let empty = crate::layout::Layout::contiguous(&[]);
-        let (mut la, mut lb) = (empty.clone(), empty);
-        let (mut ca, mut cb) = (Vec::new(), Vec::new());
-        let a = operand::<bf16>(&x[0], &mut ca, &mut la);
-        let b = operand::<bf16>(&x[1], &mut cb, &mut lb);
-        let r = y.shape.len();
-        let (lead, m, n) = (&y.shape[..r - 2], y.shape[r - 2], y.shape[r - 1]);
         let bias: Option<Vec<f32>> =
             self.bias.then(|| x[2].slice::<bf16>().iter().map(|v| v.to_f32()).collect());
         let ep = Epilogue { bias: bias.as_deref(), residual: None, activation: self.activation };
-        let (ba, bb) = (batch_of(&la, lead, self.transpose_a), batch_of(&lb, lead, self.transpose_b));
-        let (ma, mb) = (Mat { data: a, rs: ba.rs, cs: ba.cs }, Mat { data: b, rs: bb.rs, cs: bb.cs });
-        let tall = bb.offsets.iter().all(|&o| o == 0)
-            && ba.offsets.iter().enumerate().all(|(i, &o)| o == i * m * ba.rs);
-        // One B for the whole batch: the rows of all samples are one tall matrix.
-        let (m, offsets) = if tall && !ba.offsets.is_empty() {
-            (m * ba.offsets.len(), vec![[0, 0, 0]])
-        } else {
-            let starts = ba.offsets.iter().zip(&bb.offsets).enumerate();
-            (m, starts.map(|(i, (&oa, &ob))| [oa, ob, i * m * n]).collect())
-        };
-        let out = y.slice::<bf16>();
-        if gemm::gemm_bf16(m, n, ba.columns, ma, mb, out, n, &offsets, ep).is_err() {
-            faults.set(Fault::Memory);
-        }
+        self.with_products::<bf16>(x, y.shape, |[m, n, k], a, b, offsets| {
+            if gemm::gemm_bf16(m, n, k, a, b, y.slice::<bf16>(), n, offsets, ep).is_err() {
+                faults.set(Fault::Memory);
+            }
+        });
     }
 
     /// Half precision is computed in float32 and rounded once.

@@ -85,8 +85,7 @@ pub(super) fn spec(ir: &Ir, p: Port) -> &Spec {
 }
 
 fn plain_conv(ir: &Ir, p: Port) -> Option<&Conv> {
-    let any: &dyn Any = ir.op(p.node)?.as_ref();
-    any.downcast_ref::<Conv>().filter(|c| !c.bias && c.activation.is_none())
+    ir.downcast::<Conv>(p.node).filter(|c| !c.bias && c.activation.is_none())
 }
 
 /// Is that one value per channel of `out`, the last axis?

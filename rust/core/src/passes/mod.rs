@@ -152,4 +152,10 @@ impl Ir {
             _ => None,
         }
     }
+
+    /// The op of a node, if it is one of type `T`.
+    pub(crate) fn downcast<T: 'static>(&self, node: u32) -> Option<&T> {
+        let any: &dyn std::any::Any = self.op(node)?.as_ref();
+        any.downcast_ref::<T>()
+    }
 }

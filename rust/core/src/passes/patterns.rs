@@ -111,8 +111,7 @@ pub(super) fn bias_grads(ir: &Ir) -> Ir {
 }
 
 fn kernel_grad(ir: &Ir, i: usize) -> Option<&ConvKernelGrad> {
-    let any: &dyn Any = ir.op(i as u32)?.as_ref();
-    any.downcast_ref::<ConvKernelGrad>()
+    ir.downcast::<ConvKernelGrad>(i as u32)
 }
 
 /// The gradient of max pooling, then that of the relu before it: only maxima above zero get something.
@@ -143,10 +142,7 @@ fn pool_relu(ir: &mut Ir) {
 fn norm_relu(ir: &mut Ir) {
     let uses = ir.uses();
     let once = |p: Port| uses.get(&p) == Some(&1);
-    let norm = |ir: &Ir, p: Port| {
-        let any: &dyn Any = ir.op(p.node)?.as_ref();
-        any.downcast_ref::<BatchNorm>().filter(|_| p.output == 0).cloned()
-    };
+    let norm = |ir: &Ir, p: Port| ir.downcast::<BatchNorm>(p.node).filter(|_| p.output == 0).cloned();
     let mut moved: HashMap<Port, Port> = HashMap::new();
     for i in 0..ir.nodes.len() {
         for p in &mut ir.nodes[i].inputs {

@@ -4,7 +4,6 @@
 //! With rows E\[ids\] of a table E: E\[ids\] W = (E W)\[ids\]; and with S the rows of D added up by ids, E\[ids\]ᵀ D = Eᵀ S, the rows
 //! of D Wᵀ added up by ids are S Wᵀ, and the rows of D add up to those of S.
 
-use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -119,15 +118,10 @@ fn op_of(ir: &Ir, i: usize) -> Arc<dyn Op> {
     }
 }
 
-fn downcast<T: 'static>(ir: &Ir, node: u32) -> Option<&T> {
-    let any: &dyn Any = ir.op(node)?.as_ref();
-    any.downcast_ref::<T>()
-}
-
 /// The value behind reshapes that keep the last axis.
 fn rows_of(ir: &Ir, p: Port) -> Port {
     let mut p = p;
-    while downcast::<Reshape>(ir, p.node).is_some() {
+    while ir.downcast::<Reshape>(p.node).is_some() {
         let from = ir.nodes[p.node as usize].inputs[0];
         if spec(ir, from).shape.last() != spec(ir, p).shape.last() {
             break;
@@ -139,7 +133,7 @@ fn rows_of(ir: &Ir, p: Port) -> Port {
 
 /// (table, ids) of a look-up of at least twice as many rows as the table has.
 fn lookup(ir: &Ir, p: Port) -> Option<(Port, Port)> {
-    let gather = downcast::<Gather>(ir, p.node)?;
+    let gather = ir.downcast::<Gather>(p.node)?;
     let [table, ids] = ir.nodes[p.node as usize].inputs[..] else { return None };
     let (of, at) = (spec(ir, table), spec(ir, ids));
     let many = of.shape.rank() == 2 && at.shape.rank() > 0 && 2 * of.shape[0]? <= at.shape.len()?;
@@ -149,7 +143,7 @@ fn lookup(ir: &Ir, p: Port) -> Option<(Port, Port)> {
 /// A product with a matrix on its right, the left side not transposed.
 fn plain_product(ir: &Ir, node: u32) -> Option<&MatMul> {
     let inputs = &ir.nodes[node as usize].inputs;
-    downcast::<MatMul>(ir, node).filter(|m| !m.transpose_a && spec(ir, inputs[1]).shape.rank() == 2)
+    ir.downcast::<MatMul>(node).filter(|m| !m.transpose_a && spec(ir, inputs[1]).shape.rank() == 2)
 }
 
 /// `from` has one row for each of `ids`.
@@ -160,7 +154,7 @@ fn one_each(ir: &Ir, from: Port, ids: Port) -> bool {
 
 fn change(ir: &Ir, i: usize, uses: &HashMap<Port, usize>) -> Option<Change> {
     let inputs = &ir.nodes[i].inputs;
-    if let Some(m) = downcast::<MatMul>(ir, i as u32) {
+    if let Some(m) = ir.downcast::<MatMul>(i as u32) {
         if plain_product(ir, i as u32).is_some() {
             let (table, ids) = lookup(ir, inputs[0])?;
             return Some(Change::Lookup { table, ids });
@@ -175,7 +169,7 @@ fn change(ir: &Ir, i: usize, uses: &HashMap<Port, usize>) -> Option<Change> {
         let good = matrices && one_each(ir, from, ids);
         return good.then_some(Change::Outer { table, sum: Sum { from, ids, rows } });
     }
-    let scatter = downcast::<ScatterAdd>(ir, i as u32)?;
+    let scatter = ir.downcast::<ScatterAdd>(i as u32)?;
     let (ids, rows) = (inputs[1], usize::try_from(scatter.size).ok()?);
     if scatter.axis != 0 || 2 * rows > spec(ir, ids).shape.len()? || ir.nodes[i].specs[0].shape.rank() != 2 {
         return None;

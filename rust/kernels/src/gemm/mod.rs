@@ -205,16 +205,7 @@ pub fn gemm_batched<T: Scalar>(
     offsets: &[[usize; 3]],
     ep: Epilogue<'_, T>,
 ) {
-    let mut ends: Vec<usize> = Vec::with_capacity(offsets.len());
-    for &[oa, ob, oc] in offsets {
-        Mat { data: &a.data[oa.min(a.data.len())..], ..a }.check("A", m, k);
-        Mat { data: &b.data[ob.min(b.data.len())..], ..b }.check("B", k, n);
-        check_c(m, n, c.len().saturating_sub(oc), ldc, &ep);
-        ends.push(oc);
-    }
-    ends.sort_unstable();
-    let size = if m == 0 || n == 0 { 0 } else { (m - 1) * ldc + n };
-    assert!(ends.windows(2).all(|w| w[1] - w[0] >= size), "gemm_batched: the results overlap");
+    check_batch("gemm_batched", [m, n, k], a, b, c.len(), ldc, offsets, &ep);
     let source = Source::Strided { ptr: b.data.as_ptr(), rs: b.rs, cs: b.cs };
     let p = Product {
         m,
@@ -264,6 +255,29 @@ fn check_c<T>(m: usize, n: usize, len: usize, ldc: usize, ep: &Epilogue<'_, T>) 
         ep.residual.is_none_or(|(r, ld)| m == 0 || (m - 1) * ld + n <= r.len()),
         "gemm: the residual is smaller than C"
     );
+}
+
+/// Panics unless the matrices of every `[a, b, c]` of `offsets` exist and those of C are disjoint.
+fn check_batch<T, E>(
+    who: &str,
+    [m, n, k]: [usize; 3],
+    a: Mat<'_, T>,
+    b: Mat<'_, T>,
+    c_len: usize,
+    ldc: usize,
+    offsets: &[[usize; 3]],
+    ep: &Epilogue<'_, E>,
+) {
+    let mut ends: Vec<usize> = Vec::with_capacity(offsets.len());
+    for &[oa, ob, oc] in offsets {
+        Mat { data: &a.data[oa.min(a.data.len())..], ..a }.check("A", m, k);
+        Mat { data: &b.data[ob.min(b.data.len())..], ..b }.check("B", k, n);
+        check_c(m, n, c_len.saturating_sub(oc), ldc, ep);
+        ends.push(oc);
+    }
+    ends.sort_unstable();
+    let size = if m == 0 || n == 0 { 0 } else { (m - 1) * ldc + n };
+    assert!(ends.windows(2).all(|w| w[1] - w[0] >= size), "{who}: the results overlap");
 }
 
 /// Runs the product once per offset triple.

@@ -68,25 +68,10 @@ pub fn gemm_bf16_at<C: Rounded>(
     ep: Epilogue<'_, f32>,
 ) -> Result<(), AllocError> {
     assert!(ep.residual.is_none(), "gemm_bf16: no residual is offered");
-    let mut ends: Vec<usize> = Vec::with_capacity(offsets.len());
-    let (mut a_end, mut b_end) = (0, 0);
-    let reach = |rows: usize, rs: usize, columns: usize, cs: usize| {
-        if rows == 0 || columns == 0 { 0 } else { (rows - 1) * rs + (columns - 1) * cs + 1 }
-    };
-    for &[oa, ob, oc] in offsets {
-        a_end = a_end.max(oa + reach(m, a.rs, k, a.cs));
-        b_end = b_end.max(ob + reach(k, b.rs, n, b.cs));
-        super::check_c(m, n, c.len().saturating_sub(oc), ldc, &ep);
-        ends.push(oc);
-    }
+    super::check_batch("gemm_bf16", [m, n, k], a, b, c.len(), ldc, offsets, &ep);
     if m == 0 || n == 0 || offsets.is_empty() {
         return Ok(());
     }
-    assert!(k == 0 || a_end <= a.data.len(), "gemm_bf16: A reaches {a_end} of {}", a.data.len());
-    assert!(k == 0 || b_end <= b.data.len(), "gemm_bf16: B reaches {b_end} of {}", b.data.len());
-    ends.sort_unstable();
-    let size = (m - 1) * ldc + n;
-    assert!(ends.windows(2).all(|w| w[1] - w[0] >= size), "gemm_bf16: the results overlap");
     let level = level.min(narrow_levels()[narrow_levels().len() - 1]);
     #[cfg(target_arch = "x86_64")]
     if level != Narrow::Widen {
@@ -107,7 +92,7 @@ pub fn gemm_bf16_at<C: Rounded>(
         return unsafe { run::run(product, offsets) };
     }
     let _ = level;
-    widened(m, n, k, (a, a_end), (b, b_end), c, ldc, offsets, ep)
+    widened(m, n, k, a, b, c, ldc, offsets, ep)
 }
 
 /// The product by way of float32.
@@ -115,14 +100,20 @@ fn widened<C: Rounded>(
     m: usize,
     n: usize,
     k: usize,
-    (a, a_end): (Mat<'_, bf16>, usize),
-    (b, b_end): (Mat<'_, bf16>, usize),
+    a: Mat<'_, bf16>,
+    b: Mat<'_, bf16>,
     c: &mut [C],
     ldc: usize,
     offsets: &[[usize; 3]],
     ep: Epilogue<'_, f32>,
 ) -> Result<(), AllocError> {
     use crate::convert::elements_mut;
+    // The elements that are read: up to the last one of the farthest matrix.
+    let end = |which: usize, rows: usize, rs: usize, columns: usize, cs: usize| {
+        let farthest = offsets.iter().map(|o| o[which]).max().unwrap_or(0);
+        farthest + if k == 0 { 0 } else { (rows - 1) * rs + (columns - 1) * cs + 1 }
+    };
+    let (a_end, b_end) = (end(0, m, a.rs, k, a.cs), end(1, k, b.rs, n, b.cs));
     let (mut wide_a, mut wide_b) = (Buffer::scratch(4 * a_end)?, Buffer::scratch(4 * b_end)?);
     let (wide_a, wide_b) = (elements_mut::<f32>(wide_a.bytes_mut()), elements_mut::<f32>(wide_b.bytes_mut()));
     if k > 0 {
