@@ -8,21 +8,20 @@ from measuring import peak_mib, predictions, reset_peak
 def export(workload, path):
     """Writes the model of a workload with the weights that all frameworks start from."""
     import rkeras as keras
-    from workloads import WORKLOADS, start_weights
+    from workloads import find
 
-    model = WORKLOADS[workload][1](keras)
-    start_weights(model)
-    model.export(path, format="onnx", verbose=False)
+    find(workload).model(keras).export(path, format="onnx", verbose=False)
 
 
 def measure(workload, path, epochs, share):
     """Samples per second per epoch; the rest as in `worker.py`."""
     begin = time.perf_counter()
     import onnxruntime
-    from workloads import WORKLOADS, load, samples_of
+    from workloads import find
 
-    batch = WORKLOADS[workload][3]
-    x, _ = load(workload, samples_of(workload, share))
+    work = find(workload)
+    batch = work.batch
+    x, _ = work.load(share)
     reset_peak()
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name

@@ -17,7 +17,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import goals  # noqa: E402
 import table  # noqa: E402
 from rivals import FRAMEWORKS, OPTIONAL, default_python, interpreters, spawn  # noqa: E402
-from workloads import PREDICTED, WORKLOADS  # noqa: E402
+from workloads import WORKLOADS, find  # noqa: E402
 
 CONTENDER = 0.5  # after the first round, rivals below this share of the best one are not measured again
 
@@ -25,7 +25,7 @@ CONTENDER = 0.5  # after the first round, rivals below this share of the best on
 def measure(workload, pythons, rounds, epochs, share, folder):
     """Framework -> rows of its processes, or of one that failed."""
     runs, model = {}, []
-    if "onnxruntime" in pythons and workload in PREDICTED:
+    if "onnxruntime" in pythons and not find(workload).train:
         model = [folder / f"{workload}.onnx"]
         made = spawn([sys.executable, HERE / "worker.py", "export", workload, *model])
         if made.get("failed"):
@@ -55,8 +55,7 @@ def median_of(rows, key):
 def rows_of(workload, runs):
     """The rows of the table for one workload: speed, and peak memory where it has a goal."""
     notes = {n: row["failed"] for n, rows in runs.items() for row in rows if "failed" in row}
-    kind = "predict" if workload in PREDICTED else "train"
-    what = f"{WORKLOADS[workload][0]}, {kind}"
+    what = f"{find(workload).what}, {'train' if find(workload).train else 'predict'}"
     speed = {n: median_of(rows, "speeds") for n, rows in runs.items()}
     goal = goals.SPEED.get(workload)
     rows = [table.Row(workload, what, "samples/s", speed, goal=goal, notes=notes)]
@@ -132,7 +131,7 @@ def main():
             ours = runs.get(table.OURS, [])
             if ours and "failed" in ours[0]:
                 broken.append(f"{workload}: rkeras failed: {ours[0]['failed']}")
-            elif ours and workload not in PREDICTED and len(ours[0]["losses"]) > 1:
+            elif ours and find(workload).train and len(ours[0]["losses"]) > 1:
                 losses = ours[0]["losses"]
                 if not losses[-1] < losses[0]:
                     broken.append(f"{workload}: expected the loss to fall. Received: {losses}")

@@ -7,27 +7,25 @@ Efficiency is the speed on n threads divided by n times the speed on one. Proces
 """
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from rivals import environment  # noqa: E402
-from workloads import WORKLOADS  # noqa: E402
+from rivals import spawn  # noqa: E402
+from workloads import find  # noqa: E402
 
 
 def speeds(workload, threads, epochs, share):
     """Samples per second of the epochs of one process."""
-    out = subprocess.run(
-        [sys.executable, str(HERE / "worker.py"), "rkeras", workload, str(epochs), str(share)],
-        env={**environment(), "RKERAS_NUM_THREADS": str(threads)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return json.loads(out.stdout.strip().splitlines()[-1])["speeds"]
+    command = [sys.executable, HERE / "worker.py", "rkeras", workload, epochs, share]
+    row = spawn(command, RKERAS_NUM_THREADS=str(threads))
+    if "failed" in row:
+        raise SystemExit(f"{workload}: rkeras failed: {row['failed']}")
+    return row["speeds"]
 
 
 def main():
@@ -49,7 +47,7 @@ def main():
             for n in counts:
                 runs[n] += speeds(workload, n, args.epochs, args.share)
         middle = {n: statistics.median(r) for n, r in runs.items()}
-        print(f"\n{WORKLOADS[workload][0]}")
+        print(f"\n{find(workload).what}")
         print(f"  {'threads':>7} {'samples/s':>11} {'efficiency':>11}")
         for n in counts:
             share = middle[n] / middle[counts[0]] * counts[0] / n

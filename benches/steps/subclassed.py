@@ -1,30 +1,32 @@
 """A model that brings its own `train_step`, in the form that each backend's users write."""
 
 
-def subclassed(keras):
-    """The small MLP as a subclass of `Model` whose training step is spelled out."""
+def subclassed(keras, layers, shape):
+    """Layers one after the other, as a subclass of `Model` whose training step is spelled out."""
     form = {"tensorflow": _tape, "rkeras": _tape, "torch": _torch, "jax": _jax}[keras.config.backend()]
-    model = form(keras)()
-    model.build((None, 784))
+    model = form(keras)(layers)
+    model.build((None, *shape))
     return model
 
 
 def _network(keras):
-    """What all forms share: two dense layers."""
+    """What all forms share: the layers."""
 
     class Network(keras.Model):
-        def __init__(self):
+        def __init__(self, layers):
             super().__init__()
-            self.hidden = keras.layers.Dense(64, activation="relu")
-            self.head = keras.layers.Dense(10, activation="softmax")
+            self.stack = layers
 
         def build(self, shape):
-            self.hidden.build(shape)
-            self.head.build((None, 64))
+            for layer in self.stack:
+                layer.build(shape)
+                shape = layer.compute_output_shape(shape)
             self.built = True
 
         def call(self, x, training=False):
-            return self.head(self.hidden(x))
+            for layer in self.stack:
+                x = layer(x, training=training)
+            return x
 
         def results(self, loss, y, y_pred):
             for metric in self.metrics:

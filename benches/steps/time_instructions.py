@@ -6,7 +6,7 @@ python benches/steps/time_instructions.py convnet --steps 50 --top 30
 
 import argparse
 
-from workloads import WORKLOADS, load, start_weights
+from workloads import WORKLOADS
 
 
 def main():
@@ -19,10 +19,10 @@ def main():
     args = parser.parse_args()
     import rkeras as keras
 
-    build, shape, batch = WORKLOADS[args.workload][1:4]
-    x, y = load(args.workload, batch)
-    model = build(keras)
-    start_weights(model)
+    work = WORKLOADS[args.workload]
+    batch = work.batch
+    x, y = (part[:batch] for part in work.load(0))
+    model = work.model(keras)
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     model.train_on_batch(x, y)
     [compiled] = model._steps_or_new().compiled.values()

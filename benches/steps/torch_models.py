@@ -7,7 +7,8 @@ from torch import nn
 
 
 def mlp_small():
-    return nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
+    hidden = [nn.Linear(784, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 32), nn.ReLU()]
+    return nn.Sequential(*hidden, nn.Linear(32, 10))
 
 
 def mlp_large():

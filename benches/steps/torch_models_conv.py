@@ -13,7 +13,6 @@ def convnet():
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Dropout(0.5),
         nn.Linear(64 * 5 * 5, 10),
     )
 

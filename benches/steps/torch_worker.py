@@ -6,27 +6,26 @@ from measuring import peak_mib, predictions, reset_peak, timed
 from rivals import ABSENT
 
 
-def measure(framework, workload, epochs, share):
-    """Samples per second per epoch, the loss of each, seconds until the first batches are done, peak memory.
+def prepared(framework, workload, share):
+    """What a process measures: the workload, its model, samples and labels as PyTorch wants them.
 
     Args:
         framework: "torch", "torch-channels-last" or "torch-compile".
-        workload, epochs, share: as for `worker.py`.
+        workload, share: as for `worker.py`.
     """
-    begin = time.perf_counter()
     import torch
     from torch_models import CHANNELS_FIRST, MODELS
-    from workloads import PREDICTED, WORKLOADS, load, samples_of
+    from workloads import find
 
-    _, _, shape, batch, _ = WORKLOADS[workload]
-    images = workload in CHANNELS_FIRST and len(shape) == 3
-    if workload not in MODELS or (framework == "torch-channels-last" and not images):
+    work, name = find(workload), workload.partition("@")[0]
+    images = name in CHANNELS_FIRST and len(work.shape) == 3
+    if name not in MODELS or (framework == "torch-channels-last" and not images):
         raise SystemExit(ABSENT)
-    x, y = load(workload, samples_of(workload, share))
+    x, y = work.load(share)
     torch.manual_seed(1)
     x, y = torch.from_numpy(x), torch.from_numpy(y).long()
-    model = MODELS[workload]()
-    if workload in CHANNELS_FIRST:
+    model = MODELS[name]()
+    if name in CHANNELS_FIRST:
         # The data lies channels last; plain PyTorch wants it the other way round in memory too.
         x = x.movedim(-1, 1)
         if framework == "torch-channels-last":
@@ -34,25 +33,18 @@ def measure(framework, workload, epochs, share):
         else:
             x = x.contiguous()
     reset_peak()
-    if framework == "torch-compile":
-        model = torch.compile(model)
-    if workload in PREDICTED:
-        model.eval()
+    return work, torch.compile(model) if framework == "torch-compile" else model, x, y
 
-        def predict(rows):
-            return torch.softmax(model(rows), -1).numpy()
 
-        with torch.inference_mode():
-            predict(x[:batch])
-            ready = time.perf_counter() - begin
-            speeds, check = predictions(predict, x, batch, epochs)
-        return {"speeds": speeds, "losses": [check], "ready": ready, "peak_mib": peak_mib()}
+def trainer(model, x, y, batch):
+    """A function that trains an epoch (or so many rows of it) and returns its loss."""
+    import torch
+
     optimizer = torch.optim.Adam(model.parameters(), eps=1e-7)
     criterion = torch.nn.CrossEntropyLoss()
 
     def epoch(rows=None):
-        rows = len(x) if rows is None else rows
-        total = 0.0
+        rows, total = rows or len(x), 0.0
         for i in range(0, rows, batch):
             optimizer.zero_grad(set_to_none=True)
             loss = criterion(model(x[i : i + batch]), y[i : i + batch])
@@ -61,7 +53,29 @@ def measure(framework, workload, epochs, share):
             total += loss.item()
         return total / (rows // batch)
 
-    epoch(4 * batch)
-    ready = time.perf_counter() - begin
-    speeds, losses = timed(epoch, len(x), epochs)
+    return epoch
+
+
+def measure(framework, workload, epochs, share):
+    """Samples per second per epoch, the loss of each, seconds until the first batches are done, peak memory."""
+    begin = time.perf_counter()
+    import torch
+
+    work, model, x, y = prepared(framework, workload, share)
+    if work.train:
+        epoch = trainer(model, x, y, work.batch)
+        epoch(4 * work.batch)
+        ready = time.perf_counter() - begin
+        speeds, losses = timed(epoch, len(x), epochs)
+    else:
+        model.eval()
+
+        def predict(rows):
+            return torch.softmax(model(rows), -1).numpy()
+
+        with torch.inference_mode():
+            predict(x[: work.batch])
+            ready = time.perf_counter() - begin
+            speeds, check = predictions(predict, x, work.batch, epochs)
+        losses = [check]
     return {"speeds": speeds, "losses": losses, "ready": ready, "peak_mib": peak_mib()}

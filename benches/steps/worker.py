@@ -15,36 +15,36 @@ from measuring import peak_mib, reset_peak, timed
 from rivals import ABSENT, keras_of
 
 
+def epochs_of(keras, options, model, x, y, batch, train):
+    """A function that trains or predicts an epoch (or so many rows of it) in order; returns a number that tells what was computed."""
+
+    def predicted(rows=None):
+        y = model.predict(x[:rows], batch_size=batch, verbose=0)
+        return float((y**2).sum() / len(y))
+
+    def trained(rows=None):
+        history = model.fit(x[:rows], y[:rows], batch_size=batch, epochs=1, shuffle=False, verbose=0)
+        return float(history.history["loss"][-1])
+
+    if train:
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], **options)
+    elif options.get("jit_compile"):
+        model.compile(jit_compile=True)
+    return trained if train else predicted
+
+
 def measure(framework, workload, epochs, share):
     """Samples per second per epoch, the loss of each, seconds until the first batches are done, peak memory."""
     begin = time.perf_counter()
     keras, options = keras_of(framework)
-    from workloads import PREDICTED, WORKLOADS, load, samples_of, start_weights
+    from workloads import find
 
-    _, build, _, batch, _ = WORKLOADS[workload]
-    x, y = load(workload, samples_of(workload, share))
+    work = find(workload)
+    x, y = work.load(share)
     reset_peak()
     keras.utils.set_random_seed(1)
-    model = build(keras)
-    start_weights(model)
-    if workload in PREDICTED:
-
-        def epoch():
-            y = model.predict(x, batch_size=batch, verbose=0)
-            return float((y**2).sum() / len(y))
-
-        if options.get("jit_compile"):
-            model.compile(jit_compile=True)
-        model.predict(x[:batch], batch_size=batch, verbose=0)
-    else:
-
-        def epoch(rows=None):
-            rows = len(x) if rows is None else rows
-            history = model.fit(x[:rows], y[:rows], batch_size=batch, epochs=1, shuffle=False, verbose=0)
-            return float(history.history["loss"][-1])
-
-        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], **options)
-        epoch(4 * batch)
+    epoch = epochs_of(keras, options, work.model(keras), x, y, work.batch, work.train)
+    epoch(4 * work.batch)
     ready = time.perf_counter() - begin
     speeds, losses = timed(epoch, len(x), epochs)
     return {"speeds": speeds, "losses": losses, "ready": ready, "peak_mib": peak_mib()}

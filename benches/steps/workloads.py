@@ -1,5 +1,7 @@
 """The training workloads of the benchmark, written once against the Keras API."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ from subclassed import subclassed
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def digits():
+def digits(shape=None):
     """Real digits: a local MNIST where there is one, else the repository's sample, repeated."""
     for path in (
         ROOT.parent / "shared" / "data" / "mnist.npz",
@@ -23,34 +25,38 @@ def digits():
     return (x[order].astype("float32") / 255.0), y[order].astype("int32")
 
 
-def photos():
+def photos(shape):
     """Real photos: a local CIFAR-10 where there is one, else digits enlarged and coloured (synthetic)."""
     path = ROOT.parent / "shared" / "data" / "cifar10_11k.npz"
     if path.is_file():
         with np.load(path) as f:
-            return f["x_train"].astype("float32") / 255.0, f["y_train"].astype("int32")
-    x, y = digits()
-    x = np.pad(x, ((0, 0), (2, 2), (2, 2)))[..., None]
-    return np.concatenate([x, 1.0 - x, x * x], axis=-1), y
+            x, y = f["x_train"].astype("float32") / 255.0, f["y_train"].astype("int32")
+    else:
+        x, y = digits()
+        x = np.pad(x, ((0, 0), (2, 2), (2, 2)))[..., None]
+        x = np.concatenate([x, 1.0 - x, x * x], axis=-1)
+    if (times := shape[0] // 32) > 1:  # enlarged: photos of that size are not at hand
+        x, y = x[:64].repeat(times, axis=1).repeat(times, axis=2), y[:64]
+    return x, y
 
 
-def waves():
-    """Synthetic signals of 512 steps and 8 channels (no real data of that shape is at hand): ten pitches in noise."""
+def waves(shape):
+    """Synthetic signals of 8 channels (no real data of that shape is at hand): ten pitches in noise."""
     rng = np.random.default_rng(2)
     y = rng.integers(0, 10, 4096).astype("int32")
-    t = np.arange(512)[:, None] * (1.0 + 0.1 * np.arange(8))
+    t = np.arange(shape[0])[:, None] * (1.0 + 0.1 * np.arange(8))
     x = np.stack([np.sin(t * (0.05 + 0.03 * k) + rng.random() * 6) for k in y])
     return (x + rng.standard_normal(x.shape)).astype("float32"), y
 
 
-def vectors():
+def vectors(shape):
     """Synthetic sequences of 128 vectors of 256 numbers; the label is the axis of the largest mean among ten."""
     rng = np.random.default_rng(3)
-    x = rng.standard_normal((512, 128, 256)).astype("float32")
+    x = rng.standard_normal((512, *shape)).astype("float32")
     return x, x[:, :, :10].mean(1).argmax(-1).astype("int32")
 
 
-def characters():
+def characters(shape):
     """Windows of 128 characters of tiny Shakespeare and the characters that follow; random letters where it is not at hand."""
     path = ROOT.parent / "shared" / "data" / "tinyshakespeare.txt"
     if path.is_file():
@@ -63,88 +69,66 @@ def characters():
     return windows[:, :-1], windows[:, 1:]
 
 
-def text(length):
+def text(shape):
     """Windows of real text as integers below 100, and the character that follows: Shakespeare, else the licence."""
     path = ROOT.parent / "shared" / "data" / "tinyshakespeare.txt"
     raw = (path if path.is_file() else ROOT / "LICENSE").read_bytes()[:400_000]
+    [length] = shape
     codes = np.clip(np.frombuffer(raw, "uint8").astype("int32") - 31, 0, 99)
     starts = np.random.default_rng(3).integers(0, len(codes) - length, 4096)
     return codes[starts[:, None] + np.arange(length)], codes[starts + length]
 
 
-def moving_digits():
+def moving_digits(shape):
     """Real digits that wander over eight frames."""
     x, y = digits()
     frames = [np.roll(x[:2048], (i, 2 * i), axis=(1, 2)) for i in range(-4, 4)]
     return np.stack(frames, axis=1), y[:2048]
 
 
-DATA = {
-    "encoder": vectors,
-    "encoder_predict": vectors,
-    "chars": characters,
-    "vgg_bn": photos,
-    "separable": photos,
-    "conv1d": waves,
-    "resnet18": photos,
-    "resnet18_one": photos,
-    "conv_lstm": moving_digits,
-}
-DATA |= {"lstm": lambda: text(100)} | dict.fromkeys(("gru", "bidirectional"), lambda: text(128))
-
-
-def load(workload, samples):
-    """As many samples of the data of a workload, repeated if there are fewer."""
-    _, _, shape, _, _ = WORKLOADS[workload]
-    x, y = DATA.get(workload, digits)()
-    if shape[0] == 224:  # enlarged: photos of that size are not at hand
-        x = x[: min(samples, 64)].repeat(7, axis=1).repeat(7, axis=2)
-        y = y[: len(x)]
-    repeat = -(-samples // len(x))
-    if repeat > 1:
-        x, y = np.concatenate([x] * repeat), np.concatenate([y] * repeat)
-    # Copies: a view would keep all of the data in memory, and count in the peak of whoever holds it.
-    return x[:samples].reshape(-1, *shape).copy(), y[:samples].copy()
-
-
-def samples_of(workload, share):
-    """Samples of a timed epoch when only a share of it is run: whole batches, at least four."""
-    _, _, _, batch, samples = WORKLOADS[workload]
-    return max(batch * 4, int(samples * share) // batch * batch)
-
-
-def mlp_small(keras):
+def small_layers(keras):
+    """The layers of the small MLP."""
     layers = keras.layers
-    return keras.Sequential(
-        [keras.Input((784,)), layers.Dense(64, activation="relu"), layers.Dense(10, activation="softmax")]
-    )
+    return [
+        layers.Dense(64, activation="relu"),
+        layers.Dropout(0.2),
+        layers.Dense(32, activation="relu"),
+        layers.Dense(10, activation="softmax"),
+    ]
 
 
-def mlp_large(keras):
+def mlp_small(keras, shape):
+    return keras.Sequential([keras.Input(shape), *small_layers(keras)])
+
+
+def own_step(keras, shape):
+    return subclassed(keras, small_layers(keras), shape)
+
+
+def mlp_large(keras, shape):
     layers = keras.layers
     hidden = [layers.Dense(2048, activation="relu") for _ in range(3)]
-    return keras.Sequential([keras.Input((784,)), *hidden, layers.Dense(10, activation="softmax")])
+    return keras.Sequential([keras.Input(shape), *hidden, layers.Dense(10, activation="softmax")])
 
 
-def convnet(keras):
+def convnet(keras, shape):
     layers = keras.layers
     return keras.Sequential(
         [
-            keras.Input((28, 28, 1)),
+            keras.Input(shape),
             layers.Conv2D(32, 3, activation="relu"),
             layers.MaxPooling2D(2),
             layers.Conv2D(64, 3, activation="relu"),
             layers.MaxPooling2D(2),
             layers.Flatten(),
-            layers.Dropout(0.5),
             layers.Dense(10, activation="softmax"),
         ]
     )
 
 
-def vgg_bn(keras):
+def vgg_bn(keras, shape):
     layers = keras.layers
-    stack = [keras.Input((32, 32, 3))]
+    stack = [keras.Input(shape)]
     for filters in (64, 128, 256):
         for _ in range(2):
             stack.append(layers.Conv2D(filters, 3, padding="same", use_bias=False))
@@ -154,10 +138,10 @@ def vgg_bn(keras):
     return keras.Sequential([*stack, layers.Flatten(), layers.Dense(10, activation="softmax")])
 
 
-def separable(keras):
+def separable(keras, shape):
     layers = keras.layers
     stack = [
-        keras.Input((32, 32, 3)),
+        keras.Input(shape),
         layers.Conv2D(32, 3, padding="same", use_bias=False),
         layers.BatchNormalization(),
         layers.ReLU(),
@@ -174,16 +158,16 @@ def separable(keras):
     return keras.Sequential([*stack, layers.GlobalAveragePooling2D(), layers.Dense(10, activation="softmax")])
 
 
-def conv1d(keras):
+def conv1d(keras, shape):
     layers = keras.layers
-    stack = [keras.Input((512, 8))]
+    stack = [keras.Input(shape)]
     for filters in (64, 64, 128):
         stack.append(layers.Conv1D(filters, 5, padding="same", activation="relu"))
         stack.append(layers.MaxPooling1D(2))
     return keras.Sequential([*stack, layers.GlobalAveragePooling1D(), layers.Dense(10, activation="softmax")])
 
 
-def resnet18(keras):
+def resnet18(keras, shape):
     """ResNet-18 of He et al., 2015; for prediction."""
     layers = keras.layers
 
@@ -194,7 +178,7 @@ def resnet18(keras):
         x = layers.Conv2D(filters, size, strides=strides, padding=padding, use_bias=False)(x)
         return layers.BatchNormalization(epsilon=1e-5)(x)
 
-    inputs = keras.Input((224, 224, 3))
+    inputs = keras.Input(shape)
     x = layers.ReLU()(conv(inputs, 64, 7, 2))
     x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
     for filters in (64, 128, 256, 512):
@@ -220,45 +204,45 @@ def transformer(keras, x, blocks, size, heads, inner, causal=False):
     return layers.LayerNormalization()(x)
 
 
-def encoder(keras):
+def encoder(keras, shape):
     layers = keras.layers
-    inputs = keras.Input((128, 256))
+    inputs = keras.Input(shape)
     x = transformer(keras, inputs, 4, 256, 8, 1024)
     x = layers.GlobalAveragePooling1D()(x)
     return keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
 
 
-def chars(keras):
+def chars(keras, shape):
     """A small decoder: predicts the next character; the places of characters are embedded as well."""
     layers = keras.layers
-    inputs = keras.Input((128,), dtype="int32")
-    places = layers.Embedding(128, 128)(keras.ops.cumsum(keras.ops.ones_like(inputs), axis=1) - 1)
+    inputs = keras.Input(shape, dtype="int32")
+    places = layers.Embedding(shape[0], 128)(keras.ops.cumsum(keras.ops.ones_like(inputs), axis=1) - 1)
     x = layers.Add()([layers.Embedding(128, 128)(inputs), places])
     x = transformer(keras, x, 4, 128, 4, 512, causal=True)
     return keras.Model(inputs, layers.Dense(128, activation="softmax")(x))
 
 
-def lstm(keras):
+def lstm(keras, shape):
     layers = keras.layers
     head = layers.Dense(100, activation="softmax")
     return keras.Sequential(
-        [keras.Input((100,), dtype="int32"), layers.Embedding(100, 64), layers.LSTM(64), head]
+        [keras.Input(shape, dtype="int32"), layers.Embedding(100, 64), layers.LSTM(64), head]
     )
 
 
-def gru(keras):
+def gru(keras, shape):
     layers = keras.layers
     head = layers.Dense(100, activation="softmax")
     return keras.Sequential(
-        [keras.Input((128,), dtype="int32"), layers.Embedding(100, 128), layers.GRU(128), head]
+        [keras.Input(shape, dtype="int32"), layers.Embedding(100, 128), layers.GRU(128), head]
     )
 
 
-def bidirectional(keras):
+def bidirectional(keras, shape):
     layers = keras.layers
     return keras.Sequential(
         [
-            keras.Input((128,), dtype="int32"),
+            keras.Input(shape, dtype="int32"),
             layers.Embedding(100, 128),
             layers.Bidirectional(layers.LSTM(128)),
             layers.Dense(100, activation="softmax"),
@@ -266,11 +250,11 @@ def bidirectional(keras):
     )
 
 
-def conv_lstm(keras):
+def conv_lstm(keras, shape):
     layers = keras.layers
     return keras.Sequential(
         [
-            keras.Input((8, 28, 28, 1)),
+            keras.Input(shape),
             layers.ConvLSTM2D(16, 3, padding="same"),
             layers.MaxPooling2D(2),
             layers.Flatten(),
@@ -279,34 +263,87 @@ def conv_lstm(keras):
     )
 
 
-# name: (what it is, model builder, shape of a sample, batch size, samples of one timed epoch)
+@dataclass(frozen=True)
+class Workload:
+    """A model and how it is trained or predicted with.
+
+    Args:
+        what: what it is, in words.
+        build: the model, made of the Keras module and the shape of a sample.
+        data: samples and labels, made of that shape.
+        shape: of a sample.
+        batch: its size.
+        batches: of one timed epoch.
+        train: measured by `fit`? Else by `predict`.
+    """
+
+    what: str
+    build: Callable
+    data: Callable
+    shape: tuple
+    batch: int
+    batches: int
+    train: bool = True
+
+    def model(self, keras):
+        """Its model, with the same Glorot-like weights for every framework, whatever its own generator gives."""
+        model = self.build(keras, self.shape)
+        start_weights(model)
+        return model
+
+    def load(self, share=1.0):
+        """The data of an epoch, or of a share of it: whole batches, at least four; repeated if there are fewer."""
+        samples = self.batch * max(4, int(self.batches * share))
+        x, y = self.data(self.shape)
+        repeat = -(-samples // len(x))
+        if repeat > 1:
+            x, y = np.concatenate([x] * repeat), np.concatenate([y] * repeat)
+        # Copies: a view would keep all of the data in memory, and count in the peak of whoever holds it.
+        return x[:samples].reshape(-1, *self.shape).copy(), y[:samples].copy()
+
+
+MLP = "MLP 784-64-dropout-32-10"
+ENCODER = "Transformer encoder 4 x 256, length 128, batch 16"
 WORKLOADS = {
-    "mlp_small": ("MLP 784-64-10, batch 32", mlp_small, (784,), 32, 32 * 1500),
-    "mlp_large": ("MLP 784-2048x3-10, batch 256", mlp_large, (784,), 256, 256 * 40),
-    "convnet": ("MNIST convnet, batch 128", convnet, (28, 28, 1), 128, 128 * 100),
-    "vgg_bn": ("VGG with batch norm on 32x32, batch 64", vgg_bn, (32, 32, 3), 64, 64 * 12),
-    "separable": ("Depthwise separable net on 32x32, batch 64", separable, (32, 32, 3), 64, 64 * 40),
-    "conv1d": ("Conv1D stack, length 512, batch 64", conv1d, (512, 8), 64, 64 * 40),
-    "encoder": ("Transformer encoder 4 x 256, length 128, batch 16", encoder, (128, 256), 16, 16 * 16),
-    "encoder_predict": ("The same, prediction", encoder, (128, 256), 16, 16 * 32),
-    "chars": ("Character transformer 4 x 128, length 128, batch 32", chars, (128,), 32, 32 * 16),
-    "lstm": ("Embedding-LSTM(64) on text, length 100, batch 32", lstm, (100,), 32, 32 * 100),
-    "gru": ("Embedding-GRU(128) on text, length 128, batch 64", gru, (128,), 64, 64 * 30),
-    "bidirectional": (
-        "Bidirectional LSTM(128) on text, length 128, batch 64",
-        bidirectional,
-        (128,),
-        64,
-        64 * 20,
+    "mlp_small": Workload(f"{MLP}, batch 32", mlp_small, digits, (784,), 32, 1500),
+    "mlp_large": Workload("MLP 784-2048x3-10, batch 256", mlp_large, digits, (784,), 256, 40),
+    "convnet": Workload("MNIST convnet, batch 128", convnet, digits, (28, 28, 1), 128, 100),
+    "vgg_bn": Workload("VGG with batch norm on 32x32, batch 64", vgg_bn, photos, (32, 32, 3), 64, 12),
+    "separable": Workload(
+        "Depthwise separable net on 32x32, batch 64", separable, photos, (32, 32, 3), 64, 40
     ),
-    "conv_lstm": ("ConvLSTM2D(16) on 8 frames of 28x28, batch 32", conv_lstm, (8, 28, 28, 1), 32, 32 * 20),
-    "resnet18": ("ResNet-18 on 224x224, batch 16", resnet18, (224, 224, 3), 16, 16 * 4),
-    "resnet18_one": ("ResNet-18 on 224x224, batch 1", resnet18, (224, 224, 3), 1, 32),
-    "subclassed": ("MLP 784-64-10 with a train_step of its own, batch 32", subclassed, (784,), 32, 32 * 1500),
+    "conv1d": Workload("Conv1D stack, length 512, batch 64", conv1d, waves, (512, 8), 64, 40),
+    "encoder": Workload(ENCODER, encoder, vectors, (128, 256), 16, 16),
+    "encoder_predict": Workload(ENCODER, encoder, vectors, (128, 256), 16, 32, train=False),
+    "chars": Workload(
+        "Character transformer 4 x 128, length 128, batch 32", chars, characters, (128,), 32, 16
+    ),
+    "lstm": Workload("Embedding-LSTM(64) on text, length 100, batch 32", lstm, text, (100,), 32, 100),
+    "gru": Workload("Embedding-GRU(128) on text, length 128, batch 64", gru, text, (128,), 64, 30),
+    "bidirectional": Workload(
+        "Bidirectional LSTM(128) on text, length 128, batch 64", bidirectional, text, (128,), 64, 20
+    ),
+    "conv_lstm": Workload(
+        "ConvLSTM2D(16) on 8 frames of 28x28, batch 32", conv_lstm, moving_digits, (8, 28, 28, 1), 32, 20
+    ),
+    "resnet18": Workload(
+        "ResNet-18 on 224x224, batch 16", resnet18, photos, (224, 224, 3), 16, 4, train=False
+    ),
+    "resnet18_one": Workload(
+        "ResNet-18 on 224x224, batch 1", resnet18, photos, (224, 224, 3), 1, 32, train=False
+    ),
+    "subclassed": Workload(
+        f"{MLP} with a train_step of its own, batch 32", own_step, digits, (784,), 32, 1500
+    ),
 }
 
-# Measured by `predict` instead of `fit`.
-PREDICTED = {"resnet18", "resnet18_one", "encoder_predict"}
+
+def find(name):
+    """A workload by its name; "gru@32" has another batch size, "gru@32x256" another length too."""
+    name, _, sizes = name.partition("@")
+    found = WORKLOADS[name]
+    batch, *length = [int(n) for n in sizes.split("x")] if sizes else [found.batch]
+    return replace(found, batch=batch, shape=(*length, *found.shape[len(length) :]))
 
 
 def start_weights(model):
