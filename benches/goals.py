@@ -25,3 +25,19 @@ SPEED = {name: Goal(">=", bound) for name, bound in SPEED.items()}
 OWN_STEP = Goal(">=", 0.95, ratio=False)
 # Peak memory of training, by workload.
 MEMORY = dict.fromkeys(("vgg_bn", "encoder"), Goal("<=", 0.5))
+# Percent between the losses of rkeras and of Keras on JAX after the same steps.
+LOSS = Goal("<=", 1, ratio=False)
+# Of single calls and starts, by quantity of `overhead/worker.py`; in its unit.
+OVERHEAD = {
+    "import": 0.1,
+    "first_batch": 0.3,
+    "first_encoder": 0.3,
+    "compile": 0.5,
+    "call_mlp": 8,
+    "call_convnet": 20,
+    "predict_mlp": 30,
+    "predict_convnet": 50,
+    "train_tiny": 25,
+    "closure": 110,
+}
+OVERHEAD = {name: Goal("<=", bound, ratio=False) for name, bound in OVERHEAD.items()}

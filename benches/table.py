@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import statistics
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class Row:
         more: is more better?
         goal: a `Goal` or None.
         notes: framework -> why it failed, or anything else worth a line.
+        spread: framework -> (minimum, maximum), where several processes were measured.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Row:
     more: bool = True
     goal: Goal | None = None
     notes: dict = field(default_factory=dict)
+    spread: dict = field(default_factory=dict)
 
     def rival(self):
         """(name, value) of the best rival, None without one."""
@@ -85,6 +88,29 @@ def number(value):
     if size >= 100 or value == 0:
         return f"{value:,.0f}"
     return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 0.1 else f"{value:.3g}"
+
+
+def medians(name, what, unit, samples, **more):
+    """A row of medians with their minima and maxima.
+
+    Args:
+        name, what, unit: of the row.
+        samples: framework -> all that was measured.
+        more: of the row.
+    """
+    samples = {k: v for k, v in samples.items() if v}
+    values = {k: statistics.median(v) for k, v in samples.items()}
+    return Row(name, what, unit, values, spread={k: (min(v), max(v)) for k, v in samples.items()}, **more)
+
+
+def details(row):
+    """All frameworks of a row: median, minimum to maximum, and why others have none."""
+    lines = [f"{row.what} ({row.unit})"]
+    for name, value in row.values.items():
+        low, high = row.spread.get(name, (value, value))
+        lines.append(f"  {name:22} {number(value):>10}   ({number(low)} to {number(high)})")
+    lines += [f"  {name:22} failed: {why}" for name, why in row.notes.items() if name not in row.values]
+    return "\n".join(lines)
 
 
 def frameworks_of(rows, order):

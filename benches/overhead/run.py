@@ -1,132 +1,97 @@
-"""What rkeras costs beside the arithmetic: import, first batch, eager ops, single calls, compile time.
+"""What rkeras and its rivals cost beside the arithmetic: import, first batches, single calls, compile time, disk.
 
-python benches/overhead/run.py [--quick]
+python benches/overhead/run.py [--rivals /path/to/python]
+python benches/overhead/run.py --quick       rkeras alone, in seconds
 """
 
 import argparse
-import os
-import statistics
-import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
-FIRST_BATCH = """
-import time; start = time.perf_counter()
-import numpy as np, rkeras as keras
-model = keras.Sequential([keras.Input((784,)), keras.layers.Dense(64, activation="relu"), keras.layers.Dense(10)])
-model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-model.train_on_batch(np.zeros((32, 784), "float32"), np.zeros((32,), "int32"))
-print(time.perf_counter() - start)
-"""
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "steps")]
+
+import goals  # noqa: E402
+import table  # noqa: E402
+from rivals import FRAMEWORKS, default_python, interpreters, spawn  # noqa: E402
+
+# Key in the worker's answer: (what, unit).
+ROWS = {
+    "import": ("Import in a fresh process", "s"),
+    "first_batch": ("Start of the process to the first trained batch, small MLP", "s"),
+    "first_encoder": ("First step of the encoder, compilation included", "s"),
+    "compile": ("First step of a model of 200 layers, less its second", "s"),
+    "call_mlp": ("model(x), one row, small MLP", "µs"),
+    "call_convnet": ("model(x), one row, convnet", "µs"),
+    "predict_mlp": ("model.predict(x), one row, small MLP", "µs"),
+    "predict_convnet": ("model.predict(x), one row, convnet", "µs"),
+    "train_tiny": ("train_on_batch, MLP 8-8-1, 8 rows", "µs"),
+    "add": ("a + b, eager, 4x4", "µs"),
+    "softmax": ("softmax, eager, 4x4", "µs"),
+    "closure": ("Installed files that the import needs", "MiB"),
+}
+NUMPY = "import time; start = time.perf_counter(); import numpy; print(time.perf_counter() - start)"
 
 
-def process_seconds(code, repeats):
-    """Median wall seconds of a fresh interpreter that runs `code`, byte code in place as an installer leaves it."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True, env=environment)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def export(folder):
+    """The models that ONNX Runtime runs, as rkeras writes them."""
+    files = [folder / f"{name}.onnx" for name in ("mlp_small", "convnet")]
+    for path in files:
+        made = spawn([sys.executable, HERE.parent / "steps" / "worker.py", "export", path.stem, path])
+        if made.get("failed"):
+            raise SystemExit(f"export to ONNX failed: {made['failed']}")
+    return files
 
 
-def call_micros(call, seconds):
-    """Median microseconds of a call, over batches of calls."""
-    call()
-    times = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        start = time.perf_counter()
-        for _ in range(20):
-            call()
-        times.append((time.perf_counter() - start) / 20)
-    return 1e6 * statistics.median(times)
+def measure(pythons, rounds, seconds):
+    """Framework -> what its processes answered, one per round; rounds alternate."""
+    runs = {}
+    with tempfile.TemporaryDirectory() as folder:
+        files = export(Path(folder)) if "onnxruntime" in pythons else []
+        for turn in range(rounds):
+            for name, python in pythons.items():
+                if turn and "failed" in runs.get(name, [{"failed": "absent"}])[0]:
+                    continue
+                more = files if name == "onnxruntime" else []
+                row = spawn([python, HERE / "worker.py", name, time.time(), seconds, turn, *more], 480)
+                if row is not None:
+                    runs.setdefault(name, []).append(row)
+    return runs
 
 
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--frameworks", default=",".join(FRAMEWORKS))
+    parser.add_argument("--rivals", default=default_python())
+    parser.add_argument("--rounds", type=int, default=5, help="processes per framework")
+    parser.add_argument("--quick", action="store_true", help="rkeras alone, one short round")
+    parser.add_argument("--json", help="write the rows there")
     args = parser.parse_args()
-    repeats, seconds = (3, 0.1) if args.quick else (15, 1.0)
-
-    bare = process_seconds("pass", repeats)
-    numpy_time = process_seconds("import numpy", repeats) - bare
-    ours = process_seconds("import rkeras", repeats) - bare
-    print(f"import numpy                    {1e3 * numpy_time:9.1f} ms")
-    print(f"import rkeras                   {1e3 * ours:9.1f} ms   ({ours / numpy_time:.2f} x numpy)")
-    first = [
-        float(
-            subprocess.run(
-                [sys.executable, "-c", FIRST_BATCH], check=True, capture_output=True, text=True
-            ).stdout
+    wanted = [table.OURS] if args.quick else args.frameworks.split(",")
+    rounds, seconds = (1, 0.05) if args.quick else (args.rounds, 0.5)
+    numpy = [spawn([sys.executable, "-c", NUMPY]) for _ in range(rounds + 1)][
+        1:
+    ]  # the first writes byte code
+    runs = measure(interpreters(args.rivals, wanted), rounds, seconds)
+    notes = {n: row["failed"] for n, found in runs.items() for row in found if "failed" in row}
+    rows = []
+    for key, (what, unit) in ROWS.items():
+        samples = {n: [row[key] for row in found if key in row] for n, found in runs.items()}
+        rows.append(
+            table.medians(key, what, unit, samples, more=False, goal=goals.OVERHEAD.get(key), notes=notes)
         )
-        for _ in range(repeats)
-    ]
-    print(f"import to first trained batch   {1e3 * statistics.median(first):9.1f} ms")
-
-    import numpy as np
-    import rkeras as keras
-
-    a, b = keras.ops.ones((4, 4)), keras.ops.ones((4, 4))
-    na, nb = np.ones((4, 4), "float32"), np.ones((4, 4), "float32")
-    rows = {
-        "eager a + b, 4x4": lambda: a + b,
-        "  numpy a + b, 4x4": lambda: na + nb,
-        "eager ops.add(a, b), 4x4": lambda: keras.ops.add(a, b),
-        "eager ops.matmul(a, b), 4x4": lambda: keras.ops.matmul(a, b),
-        "eager ops.softmax(a), 4x4": lambda: keras.ops.softmax(a),
-    }
-    layers = keras.layers
-    mlp = keras.Sequential(
-        [keras.Input((784,)), layers.Dense(64, activation="relu"), layers.Dense(10, activation="softmax")]
-    )
-    mlp.compile("adam", "sparse_categorical_crossentropy")
-    convnet = keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            layers.Conv2D(32, 3, activation="relu"),
-            layers.MaxPooling2D(2),
-            layers.Conv2D(64, 3, activation="relu"),
-            layers.MaxPooling2D(2),
-            layers.Flatten(),
-            layers.Dense(10, activation="softmax"),
-        ]
-    )
-    convnet.compile("adam", "sparse_categorical_crossentropy")
-    tiny = keras.Sequential([keras.Input((8,)), layers.Dense(8, activation="relu"), layers.Dense(1)])
-    tiny.compile("sgd", "mse")
-    row, image = np.zeros((1, 784), "float32"), np.zeros((1, 28, 28, 1), "float32")
-    xt, yt = np.zeros((8, 8), "float32"), np.zeros((8, 1), "float32")
-    x32, y32 = np.zeros((32, 784), "float32"), np.zeros((32,), "int32")
-    rows |= {
-        "train_on_batch, MLP 8-8-1, 8 rows": lambda: tiny.train_on_batch(xt, yt),
-        "train_on_batch, MLP 784-64-10, 32 rows": lambda: mlp.train_on_batch(x32, y32),
-        "model(x), one row, MLP": lambda: mlp(row),
-        "model(x), one row, convnet": lambda: convnet(image),
-        "model.predict(x), one row, MLP": lambda: mlp.predict(row, verbose=0),
-        "model.predict(x), one row, convnet": lambda: convnet.predict(image, verbose=0),
-    }
-    for name, call in rows.items():
-        print(f"{name:40} {call_micros(call, seconds):9.2f} us")
-
-    stack = [keras.Input((32, 32, 3))]
-    for _ in range(50):
-        stack.append(layers.Conv2D(8, 3, padding="same", activation="relu"))
-    stack += [layers.GlobalAveragePooling2D(), layers.Dense(10, activation="softmax")]
-    deep = keras.Sequential(stack)
-    deep.compile("adam", "sparse_categorical_crossentropy")
-    x, y = np.zeros((2, 32, 32, 3), "float32"), np.zeros((2,), "int32")
-    start = time.perf_counter()
-    deep.train_on_batch(x, y)
-    first_call = time.perf_counter() - start
-    start = time.perf_counter()
-    deep.train_on_batch(x, y)
-    second_call = time.perf_counter() - start
-    print(f"trace + compile, 50 conv layers         {1e3 * (first_call - second_call):9.1f} ms")
+        print(table.details(rows[-1]))
+        if key == "import":
+            print(f"  {'(NumPy alone)':22} {min(numpy):10.3f}   ({min(numpy):.3f} to {max(numpy):.3f})")
+    print("\n" + table.summary(rows))
+    if args.json:
+        table.save(args.json, rows)
+    if table.OURS in notes:
+        raise SystemExit(f"rkeras failed: {notes[table.OURS]}")
 
 
 if __name__ == "__main__":
