@@ -2,6 +2,7 @@
 
 python benches/steps/time_instructions.py convnet
 python benches/steps/time_instructions.py convnet --steps 50 --top 30
+python benches/steps/time_instructions.py convnet --policy mixed_bfloat16
 """
 
 import argparse
@@ -16,9 +17,11 @@ def main():
     parser.add_argument("workload", choices=WORKLOADS)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--top", type=int, default=40)
+    parser.add_argument("--policy", default="float32")
     args = parser.parse_args()
     import rkeras as keras
 
+    keras.mixed_precision.set_global_policy(args.policy)
     work = WORKLOADS[args.workload]
     batch = work.batch
     x, y = (part[:batch] for part in work.load(0))

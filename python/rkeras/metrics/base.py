@@ -1,7 +1,7 @@
 """The base of metrics: state variables, an update per batch, a result."""
 
 from rkeras import dtype_policies, initializers
-from rkeras._core import naming
+from rkeras._core import naming, settings
 from rkeras._core.variable import Variable
 
 
@@ -20,7 +20,7 @@ class Metric(_Owner):
     `result()` from them.
 
     Args:
-        dtype: a dtype policy or its name for the state.
+        dtype: a dtype policy or its name for the state; `floatx` if None.
         name: a name; by default the class name in snake_case.
 
     Example:
@@ -40,7 +40,8 @@ class Metric(_Owner):
 
     def __init__(self, dtype=None, name=None):
         self.name = name or naming.auto_name(type(self).__name__)
-        self._dtype_policy = dtype_policies.get(dtype)
+        # Not the global policy: bfloat16 counts to 256.
+        self._dtype_policy = dtype_policies.get(dtype or settings.floatx())
         self._dtype = self._dtype_policy.compute_dtype
 
     def __setattr__(self, name, value):
