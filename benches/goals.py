@@ -41,3 +41,9 @@ OVERHEAD = {
     "closure": 110,
 }
 OVERHEAD = {name: Goal("<=", bound, ratio=False) for name, bound in OVERHEAD.items()}
+# Slowest divided by fastest time per sample, over sizes of batches and lengths.
+LINEAR = Goal("<=", 1.1, ratio=False)
+# Speed kept beside other processes, divided by what they left; what lies below 1 is the spread of two runs.
+BUSY = Goal(">=", 0.95, ratio=False)
+# Milliseconds of CPU per second asleep: what the interpreter itself takes to sleep.
+IDLE = Goal("<=", 1, ratio=False)
