@@ -20,6 +20,7 @@ pub mod norm;
 pub mod par;
 pub mod pooling;
 mod pooling_blocks;
+mod pooling_forward;
 pub mod random;
 pub mod reduce;
 pub mod rnn;

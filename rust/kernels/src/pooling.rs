@@ -1,11 +1,13 @@
 //! Max and average pooling in one to three dimensions, channels last, forward and backward.
 //!
-//! Every pass walks whole channel vectors; images (and blocks of channels) are independent, so a region is cut
+//! Forward passes keep a window in registers (`pooling_forward`); the others walk whole channel vectors. All
+//! of them are cut alike: images (and blocks of channels) are independent, so a region is cut
 //! into the same pieces whatever the number of threads.
 
 use crate::isa::Level;
 use crate::par;
 use crate::pooling_blocks as blocks;
+use crate::pooling_forward as forward;
 
 /// The geometry; one- and two-dimensional pooling lead with ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +61,6 @@ const CHANNEL_BLOCK: usize = 64;
 
 #[derive(Clone, Copy)]
 enum Pass {
-    Max,
-    Average,
     MaxGrad,
     AverageGrad,
     MaxGather,
@@ -84,7 +84,7 @@ impl PoolShape {
 
     /// First and one-past-last input index under the window at output index `o` of axis `d`.
     #[inline(always)]
-    fn span(&self, d: usize, o: usize) -> (usize, usize) {
+    pub(crate) fn span(&self, d: usize, o: usize) -> (usize, usize) {
         let start = o * self.stride[d];
         let lo = start.saturating_sub(self.pad_lo[d]);
         let hi = (start + self.window[d]).saturating_sub(self.pad_lo[d]).min(self.in_sp[d]);
@@ -119,7 +119,7 @@ unsafe fn image<T: Real>(s: &PoolShape, pass: Pass, x: &[T], dy: &[T], out: *mut
                 o += 1;
                 let scale = T::one_over(((d1 - d0) * (h1 - h0) * (w1 - w0)).max(1));
                 match pass {
-                    Pass::Max | Pass::MaxGrad | Pass::MaxGather => {
+                    Pass::MaxGrad | Pass::MaxGather => {
                         best.fill(T::LOWEST);
                         at.fill(u32::MAX);
                         for id in d0..d1 {
@@ -127,20 +127,10 @@ unsafe fn image<T: Real>(s: &PoolShape, pass: Pass, x: &[T], dy: &[T], out: *mut
                                 for iw in w0..w1 {
                                     let p = (id * h + ih) * w + iw;
                                     let row = &x[p * c + c0..][..cn];
-                                    if let Pass::Max = pass {
-                                        for i in 0..cn {
-                                            // NaN wins, as in NumPy.
-                                            #[allow(clippy::eq_op)]
-                                            if row[i] > best[i] || row[i] != row[i] {
-                                                best[i] = row[i];
-                                            }
-                                        }
-                                    } else {
-                                        for i in 0..cn {
-                                            let better = row[i] > best[i] || at[i] == u32::MAX;
-                                            best[i] = if better { row[i] } else { best[i] };
-                                            at[i] = if better { p as u32 } else { at[i] };
-                                        }
+                                    for i in 0..cn {
+                                        let better = row[i] > best[i] || at[i] == u32::MAX;
+                                        best[i] = if better { row[i] } else { best[i] };
+                                        at[i] = if better { p as u32 } else { at[i] };
                                     }
                                 }
                             }
@@ -149,29 +139,11 @@ unsafe fn image<T: Real>(s: &PoolShape, pass: Pass, x: &[T], dy: &[T], out: *mut
                             // SAFETY: `here + i` is inside the output; `at` holds positions inside the input.
                             unsafe {
                                 match pass {
-                                    Pass::Max => *out.add(here + i) = best[i],
                                     _ if at[i] == u32::MAX => {}
                                     Pass::MaxGrad => *out.add(at[i] as usize * c + c0 + i) += dy[here + i],
                                     _ => *out.add(here + i) = dy[at[i] as usize * c + c0 + i],
                                 }
                             }
-                        }
-                    }
-                    Pass::Average => {
-                        best.fill(T::ZERO);
-                        for id in d0..d1 {
-                            for ih in h0..h1 {
-                                for iw in w0..w1 {
-                                    let row = &x[((id * h + ih) * w + iw) * c + c0..][..cn];
-                                    for i in 0..cn {
-                                        best[i] += row[i];
-                                    }
-                                }
-                            }
-                        }
-                        for i in 0..cn {
-                            // SAFETY: inside the output.
-                            unsafe { *out.add(here + i) = best[i] * scale };
                         }
                     }
                     Pass::AverageGrad => {
@@ -229,7 +201,6 @@ unsafe fn image_avx512<T: Real>(
 fn run<T: Real>(level: Level, s: &PoolShape, pass: Pass, x: &[T], dy: &[T], out: &mut [T]) {
     let (il, ol) = (s.in_len(), s.out_len());
     let (x_len, dy_len, out_len) = match pass {
-        Pass::Max | Pass::Average => (il, 0, ol),
         Pass::MaxGrad => (il, ol, il),
         Pass::AverageGrad => (0, ol, il),
         Pass::MaxGather => (il, il, ol),
@@ -262,8 +233,8 @@ fn run<T: Real>(level: Level, s: &PoolShape, pass: Pass, x: &[T], dy: &[T], out:
 }
 
 /// The maximum under each window; padding does not count.
-pub fn max<T: Real>(s: &PoolShape, x: &[T], y: &mut [T]) {
-    run(crate::isa::level(), s, Pass::Max, x, &[], y);
+pub fn max<T: crate::isa::Float>(s: &PoolShape, x: &[T], y: &mut [T]) {
+    forward::pool::<T, forward::Max>(crate::isa::level(), s, x, y);
 }
 
 /// Hands `dy` to the first maximum under each window. With `positive`, only to maxima above zero: `x` came out of a relu
@@ -303,8 +274,8 @@ pub fn max_gather<T: Real>(s: &PoolShape, x: &[T], v: &[T], y: &mut [T]) {
 }
 
 /// The mean under each window; padding does not count.
-pub fn average<T: Real>(s: &PoolShape, x: &[T], y: &mut [T]) {
-    run(crate::isa::level(), s, Pass::Average, x, &[], y);
+pub fn average<T: crate::isa::Float>(s: &PoolShape, x: &[T], y: &mut [T]) {
+    forward::pool::<T, forward::Mean>(crate::isa::level(), s, x, y);
 }
 
 /// Spreads `dy` evenly over each window.
@@ -338,7 +309,7 @@ mod tests {
         let x = [1f32, 5., 2., 5., 0., 3., 4., 7., 6.];
         for level in levels() {
             let (mut y, mut dx, mut back) = ([0f32; 4], [9f32; 9], [0f32; 4]);
-            run(level, &s, Pass::Max, &x, &[], &mut y);
+            forward::pool::<_, forward::Max>(level, &s, &x, &mut y);
             assert_eq!(y, [5., 5., 7., 7.]);
             run(level, &s, Pass::MaxGrad, &x, &[1., 2., 4., 8.], &mut dx);
             // Both 5s under the first window: the first one gets the gradient.
@@ -362,10 +333,46 @@ mod tests {
         let x: Vec<f64> = (0..2 * 3 * 70).map(f64::from).collect();
         for level in levels() {
             let (mut y, mut dx) = (vec![0.0; 2 * 2 * 70], vec![0.0; x.len()]);
-            run(level, &s, Pass::Average, &x, &[], &mut y);
+            forward::pool::<_, forward::Mean>(level, &s, &x, &mut y);
             assert_eq!((y[0], y[70], y[139]), (35.0, 140.0, 209.0));
             run(level, &s, Pass::AverageGrad, &[], &y, &mut dx);
             assert_eq!((dx[0], dx[70], dx[140]), (17.5, 17.5, 140.0));
+        }
+    }
+
+    /// Channels that fill several vectors and a part of one, windows that overlap and stick out, and a NaN.
+    #[test]
+    fn forward_equals_the_plain_loops() {
+        let s = PoolShape {
+            n: 2,
+            in_sp: [1, 5, 4],
+            out_sp: [1, 3, 3],
+            c: 70,
+            window: [1, 3, 2],
+            stride: [1, 2, 2],
+            pad_lo: [0, 1, 1],
+        };
+        let mut x: Vec<f32> = (0..2 * s.in_len()).map(|i| (i * 37 % 101) as f32 - 50.0).collect();
+        x[7] = f32::NAN;
+        let (mut largest, mut mean) = (vec![], vec![]);
+        for o in 0..2 * s.out_len() {
+            let (c, o) = (o % s.c, o / s.c);
+            let (ow, oh, n) = (o % 3, o / 3 % 3, o / 9);
+            let ((h0, h1), (w0, w1)) = (s.span(1, oh), s.span(2, ow));
+            let under: Vec<f32> = (h0..h1)
+                .flat_map(|h| (w0..w1).map(move |w| (h, w)))
+                .map(|(h, w)| x[((n * 5 + h) * 4 + w) * s.c + c])
+                .collect();
+            let nan = under.iter().any(|v| v.is_nan());
+            largest.push(if nan { f32::NAN } else { under.iter().copied().fold(f32::LOWEST, f32::max) });
+            mean.push(under.iter().sum::<f32>() * (1.0 / under.len() as f32));
+        }
+        for level in levels() {
+            let mut y = vec![0f32; largest.len()];
+            forward::pool::<_, forward::Max>(level, &s, &x, &mut y);
+            assert!(y.iter().zip(&largest).all(|(a, b)| a == b || a.is_nan() && b.is_nan()), "{level:?}");
+            forward::pool::<_, forward::Mean>(level, &s, &x, &mut y);
+            assert!(y.iter().zip(&mean).all(|(a, b)| a == b || a.is_nan() && b.is_nan()), "{level:?}");
         }
     }
 
