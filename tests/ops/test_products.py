@@ -29,6 +29,31 @@ def test_matmul(m, n, k, seed, left, right, batch):
     check_gradient(fn, [a, b])
 
 
+@given(m=sizes, n=sizes, k=st.integers(1, 300), seed=seeds, right=st.booleans())
+def test_int8_products_are_summed_in_int32(m, n, k, seed, right):
+    """matmul and einsum give int32; dot and tensordot give int8, which wraps, as in Keras."""
+    draw = np.random.default_rng(seed)
+    a, b = (draw.integers(-128, 128, shape, "int8") for shape in ((2, m, k), (n, k) if right else (k, n)))
+    b = b.T if right else b
+    want = a.astype("int32") @ b.astype("int32")
+    for y in (ops.matmul(a, b), ops.einsum("bij,jk->bik", a, b)):
+        assert y.dtype == "int32"
+        np.testing.assert_array_equal(y, want)
+    for y in (ops.dot(a, b), ops.tensordot(a, b, 1)):
+        assert y.dtype == "int8"
+        np.testing.assert_array_equal(y, want.astype("int8"))
+    assert ops.matmul(keras.KerasTensor((None, k), "int8"), b).dtype == "int32"
+    total = ops.einsum("bij->b", a)
+    np.testing.assert_array_equal(total, a.astype("int32").sum((1, 2)))
+
+
+def test_products_of_truth_values():
+    x = np.array([[True, False], [False, False]])
+    y = ops.matmul(x, x.T)
+    assert y.dtype == "bool"
+    np.testing.assert_array_equal(y, [[True, False], [False, False]])
+
+
 @pytest.mark.parametrize(
     "formula", ["ij,jk->ik", "bij,bjk->bki", "btd,dhk->bthk", "bthd,bshd->bhts", "ij,ij->i"]
 )

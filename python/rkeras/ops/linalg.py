@@ -21,7 +21,7 @@ _square = primitive("square")
 
 @op
 def matmul(x1, x2):
-    """The matrix product of the last two axes, the others broadcast.
+    """The matrix product of the last two axes, the others broadcast; int8 operands give int32.
 
     Args:
         x1: tensor of shape (..., m, k), or a vector.
@@ -37,6 +37,8 @@ def matmul(x1, x2):
 def _product(x1, x2):
     """The core's product, with vectors as NumPy has them: a row on the left, a column on the right."""
     x1, x2 = convert_to_tensor(x1), convert_to_tensor(x2)
+    if x1.dtype == x2.dtype == "bool":  # is there a pair that is true in both?
+        return cast(_product(cast(x1, "int32"), cast(x2, "int32")), "bool")
     if x1.ndim >= 2 and x2.ndim >= 2:
         return _matmul(x1, x2)
     if x1.ndim == 0 or x2.ndim == 0:
@@ -128,7 +130,10 @@ def tensordot(x1, x2, axes=2):
     left = _reshape(_transpose(x1, axes=[*free1, *a1]), newshape=(-1 if rows is None else rows, k))
     right = _reshape(_transpose(x2, axes=[*a2, *free2]), newshape=(k, -1 if columns is None else columns))
     shape = [x1.shape[a] for a in free1] + [x2.shape[a] for a in free2]
-    return _reshape(_matmul(left, right), newshape=[-1 if d is None else d for d in shape])
+    y = _product(left, right)
+    if x1.dtype == x2.dtype == "int8":  # only matmul and einsum keep the int32 sums
+        y = cast(y, "int8")
+    return _reshape(y, newshape=[-1 if d is None else d for d in shape])
 
 
 def _labels(part, rank, who):
@@ -181,6 +186,11 @@ def einsum(subscripts, *operands, **kwargs):
                 f"einsum: expected labels of the operands in the result. Received: {row!r} in {subscripts!r}"
             )
     xs, labels = list(xs), list(labels)
+    if all(x.dtype == "int8" for x in xs):
+        # The product of two sums in int32; what is summed or multiplied otherwise has to be wide before.
+        alone = set(labels[0]) ^ set(labels[-1])
+        if len(xs) != 2 or not alone <= set(output):
+            xs = [cast(x, "int32") for x in xs]
     for i, (x, row) in enumerate(zip(xs, labels, strict=True)):
         xs[i], labels[i] = _diagonals(x, row)
     x, row = xs[0], labels[0]
@@ -258,7 +268,7 @@ def _contract(x, row_x, y, row_y, later):
                     *range(nb + nx, nb + nx + ni),
                 ],
             )
-            product = _multiply(x, y)
+            product = _multiply(*(cast(t, "int32") if t.dtype == "int8" else t for t in (x, y)))
             if ni:
                 product = _sum(product, axis=list(range(nb + nx + ny, nb + nx + ny + ni)))
             return product, batch + own_x + own_y
@@ -266,7 +276,7 @@ def _contract(x, row_x, y, row_y, later):
         x = _reshape(x, newshape=[-1 if d is None else d for d in shape_x[:nb]] + [rows, k])
     if ny != 1 or ni != 1:
         y = _reshape(y, newshape=[-1 if d is None else d for d in shape_y[:nb]] + [k, columns])
-    z = _matmul(x, y)
+    z = _product(x, y)
     if nx != 1 or ny != 1:
         tail = [*shape_x[nb : nb + nx], *shape_y[nb + ni :]]
         z = _reshape(z, newshape=[-1 if d is None else d for d in (*batch_shape, *tail)])

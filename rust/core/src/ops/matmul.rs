@@ -15,7 +15,7 @@ use crate::shape::{Dim, Shape, Spec, agree, broadcast};
 use crate::tensor::{View, ViewMut};
 use crate::trace::{Value, push1};
 
-/// A·B over the last two axes, the leading ones broadcast. With `bias` a third input is added to every row, and
+/// A·B over the last two axes, the leading ones broadcast; int8 gives int32. With `bias` a third input is added to every row, and
 /// `activation` is applied last; only the compiler sets these two.
 #[derive(Clone, Debug, Default)]
 pub struct MatMul {
@@ -79,7 +79,9 @@ impl Op for MatMul {
         if self.bias && !(x.len() == 3 && x[2].shape.rank() == 1 && agree(x[2].shape[0], n)) {
             return Err(Error::internal("matmul", "a bias that does not fit"));
         }
-        Ok(Outputs::from_elem(Spec::new(shape, x[0].dtype), 1))
+        // Sums of int8 products would not fit into int8.
+        let dtype = if x[0].dtype == DType::I8 { DType::I32 } else { x[0].dtype };
+        Ok(Outputs::from_elem(Spec::new(shape, dtype), 1))
     }
 
     fn eval(&self, x: &[View<'_>], y: &mut [ViewMut<'_>], faults: &Faults) {
@@ -88,6 +90,7 @@ impl Op for MatMul {
             DType::F64 => self.floats::<f64>(x, &mut y[0]),
             DType::F16 => self.halves(x, &mut y[0], faults),
             DType::BF16 => self.brains(x, &mut y[0], faults),
+            DType::I8 => self.bytes(x, &mut y[0], faults),
             _ => self.integers(x, &mut y[0]),
         }
     }
@@ -260,6 +263,15 @@ impl MatMul {
         });
     }
 
+    /// Products of int8 are summed in int32.
+    fn bytes(&self, x: &[View<'_>], y: &mut ViewMut<'_>, faults: &Faults) {
+        self.with_products::<i8>(x, y.shape, |[m, n, k], a, b, offsets| {
+            if gemm::gemm_i8(m, n, k, a, b, y.slice::<i32>(), n, offsets).is_err() {
+                faults.set(Fault::Memory);
+            }
+        });
+    }
+
     /// Half precision is computed in float32 and rounded once.
     fn halves(&self, x: &[View<'_>], y: &mut ViewMut<'_>, faults: &Faults) {
         let wide = |v: &View<'_>| crate::tensor::Tensor::scratch(v.shape(), DType::F32);
@@ -288,9 +300,9 @@ impl MatMul {
 
     fn integers(&self, x: &[View<'_>], y: &mut ViewMut<'_>) {
         macro_rules! run {
-            ($($d:ident: $t:ty),*) => { match x[0].dtype { $(DType::$d => self.loops::<$t>(x, y, |s, a, b| s.wrapping_add(a.wrapping_mul(b))),)* _ => unreachable!("floats have kernels, bool is refused") } };
+            ($($d:ident: $t:ty),*) => { match x[0].dtype { $(DType::$d => self.loops::<$t>(x, y, |s, a, b| s.wrapping_add(a.wrapping_mul(b))),)* _ => unreachable!("floats and int8 have kernels, bool is refused") } };
         }
-        run!(U8: u8, U16: u16, U32: u32, U64: u64, I8: i8, I16: i16, I32: i32, I64: i64);
+        run!(U8: u8, U16: u16, U32: u32, U64: u64, I16: i16, I32: i32, I64: i64);
     }
 
     fn loops<T: Element + Copy>(&self, x: &[View<'_>], y: &mut ViewMut<'_>, fma: impl Fn(T, T, T) -> T) {

@@ -5,6 +5,7 @@
 //! additions is a function of the shape, so results do not depend on the number of threads.
 
 mod dot;
+mod int8;
 pub(crate) mod micro;
 mod narrow;
 mod pack;
@@ -15,6 +16,7 @@ use crate::isa::{Isa, Kernel, Lanes, Level, Real, dispatch, level};
 use crate::map::Unary;
 use crate::par;
 
+pub use int8::{gemm_i8, gemm_i8_at};
 pub use narrow::{Rounded, gemm_bf16, gemm_bf16_at};
 pub use pack::PackedB;
 
