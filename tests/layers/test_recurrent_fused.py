@@ -1,4 +1,4 @@
-"""The fused ops of LSTM and GRU give what the loop over their cells gives, on any number of threads."""
+"""The fused ops of LSTM, GRU and ConvLSTM give what the loop over their cells gives, on any number of threads."""
 
 import os
 import subprocess
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rkeras as keras
 from checks.check_op import run_compiled
+from rkeras.layers.conv_lstm import ConvLSTMCell
 
 layers = keras.layers
 RNG = np.random.default_rng(1)
@@ -42,6 +43,44 @@ def test_fused_equals_loop(kind, case):
     known = {"mask": RNG.random((batch, steps)) > 0.4} if masked else {}
     if states:
         known["initial_state"] = [draw(batch, units) for _ in range(2 if kind == "LSTM" else 1)]
+    compare(fused, loop, x, known)
+
+
+CONVOLUTIONAL = [
+    dict(rank=1, filters=3, kernel_size=3, sizes=(7,)),
+    dict(rank=2, filters=8, kernel_size=3, sizes=(6, 5), padding="same", return_sequences=True, batch=9),
+    dict(rank=2, filters=5, kernel_size=2, sizes=(5, 9), go_backwards=True, masked=True, return_sequences=True),
+    dict(rank=2, filters=2, kernel_size=3, sizes=(7, 8), strides=2, masked=True, return_state=True, batch=8),
+    dict(rank=2, filters=3, kernel_size=3, sizes=(8, 8), dilation_rate=2, return_sequences=True, states=True),
+    dict(rank=2, filters=32, kernel_size=3, sizes=(16, 12), padding="same", return_sequences=True),
+    dict(rank=2, filters=64, kernel_size=3, sizes=(4, 4), padding="same", masked=True, batch=9),
+    dict(rank=3, filters=2, kernel_size=2, sizes=(3, 4, 5), return_sequences=True, return_state=True, batch=1),
+    dict(rank=2, filters=3, kernel_size=3, sizes=(4, 3), use_bias=False, masked=True, dtype="float64",
+         zero_output_for_mask=True, return_sequences=True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONAL, ids=lambda c: ",".join(c))
+def test_fused_convolutional_equals_loop(case):
+    case = dict(case)
+    batch, rank, spatial = case.pop("batch", 3), case.pop("rank"), case.pop("sizes")
+    masked, states, dtype = case.pop("masked", False), case.pop("states", False), case.pop("dtype", "float32")
+    of_loop = ("return_sequences", "return_state", "go_backwards", "zero_output_for_mask")
+    around = {k: case.pop(k) for k in of_loop if k in case}
+    fused = getattr(layers, f"ConvLSTM{rank}D")(**case, **around, dtype=dtype)
+    loop = layers.RNN(ConvLSTMCell(rank, **case, dtype=dtype), **around, dtype=dtype)
+    x = draw(batch, 4, *spatial, 2).astype(dtype)
+    known = {"mask": RNG.random((batch, 4)) > 0.4} if masked else {}
+    if states:
+        shape = fused.compute_output_shape(x.shape)
+        state = (shape[0], *shape[2:]) if fused.return_sequences else shape
+        known["initial_state"] = [draw(*state) for _ in range(2)]
+    compare(fused, loop, x, known)
+
+
+def compare(fused, loop, x, known):
+    """Outputs and gradients of both layers, op by op, compiled, compiled in training mode."""
+    dtype = x.dtype.name
     fused(x), loop(x)
     weights = [w + 0.1 * draw(*w.shape) for w in fused.get_weights()]
     fused.set_weights(weights)

@@ -162,6 +162,16 @@ class ConvLSTM(UnitRNN):
             cell, ndim=self._rank + 3, activity_regularizer=activity_regularizer, **layer, **kwargs
         )
 
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """(last output, all outputs, last states); by the fused op where the functions are the usual ones."""
+        cell = self.cell
+        if cell.data_format != "channels_last" or not self._can_fuse(ConvLSTMCell, sequences, training):
+            return super().inner_loop(sequences, initial_state, mask, training)
+        return recurrent.conv_lstm(
+            cell.project(sequences, training, 1), initial_state, cell.recurrent_kernel, mask, self.go_backwards,
+            self.zero_output_for_mask, training,
+        )  # fmt: skip
+
     def compute_output_shape(self, sequences_shape, initial_state_shape=None):
         """The shape of the output, followed by those of the states if they are returned."""
         batch, steps = sequences_shape[:2]

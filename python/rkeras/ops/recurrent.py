@@ -16,6 +16,7 @@ from rkeras.ops.trigonometry import tanh
 FUSED = ("float32", "float64")
 _lstm = primitive("lstm")
 _gru = primitive("gru")
+_conv_lstm = primitive("conv_lstm")
 _lstm_cell = primitive("lstm_cell")
 
 
@@ -152,8 +153,25 @@ def lstm(inputs, states, kernel, mask, go_backwards, zero_output, training):
         mask, go_backwards, zero_output: as in `rnn`.
         training: whether to store what the gradient needs.
     """
+    return _long_short(_lstm, inputs, states, kernel, mask, go_backwards, zero_output, training)
+
+
+def conv_lstm(inputs, states, kernel, mask, go_backwards, zero_output, training):
+    """Long short-term memory whose states are images, over all steps by the fused op; see `rnn`.
+
+    Args:
+        inputs: the part of the gates i, f, g, o that needs no state (batch, time, spatial..., 4 units).
+        states: h and c (batch, spatial..., units).
+        kernel: that of the convolution of h, which keeps the size (sizes..., units, 4 units).
+        mask, go_backwards, zero_output: as in `rnn`.
+        training: whether to store what the gradient needs.
+    """
+    return _long_short(_conv_lstm, inputs, states, kernel, mask, go_backwards, zero_output, training)
+
+
+def _long_short(op, inputs, states, kernel, mask, go_backwards, zero_output, training):
     masks = [] if mask is None else [step_mask(mask)]
-    h, c, *_ = _lstm(
+    h, c, *_ = op(
         *masks, inputs, *states, kernel, reverse=go_backwards, masked=bool(masks), keep=bool(training)
     )  # fmt: skip
     y, outputs, last = _finish(h, masks, go_backwards, zero_output)
@@ -192,4 +210,6 @@ def _finish(h, masks, go_backwards, zero_output):
 
 
 def _keep_rows(mask, h):
-    return where(expand_dims(mask, -1), h, zeros_like(h))
+    for _ in range(len(h.shape) - 2):
+        mask = expand_dims(mask, -1)
+    return where(mask, h, zeros_like(h))

@@ -10,6 +10,7 @@ pub mod cast;
 pub mod concat;
 pub mod control;
 pub mod conv;
+pub mod conv_lstm;
 pub mod conv_packed;
 pub mod elementwise;
 pub mod fused;
@@ -34,6 +35,7 @@ const FAMILIES: &[fn() -> Vec<OpDef>] = &[
     concat::ops,
     control::ops,
     conv::ops,
+    conv_lstm::ops,
     elementwise::ops,
     gather::ops,
     linalg::ops,

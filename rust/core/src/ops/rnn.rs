@@ -64,31 +64,36 @@ pub struct GruGrad {
 }
 
 impl Loop {
-    fn attrs(self) -> Vec<(&'static str, Attr)> {
+    pub(super) fn attrs(self) -> Vec<(&'static str, Attr)> {
         vec![("reverse", Attr::Bool(self.reverse)), ("masked", Attr::Bool(self.masked))]
     }
 
-    fn read(a: &mut AttrReader) -> Result<Loop> {
+    pub(super) fn read(a: &mut AttrReader) -> Result<Loop> {
         let mut flag = |name| Ok::<_, Error>(a.opt_bool(name)?.unwrap_or(false));
         Ok(Loop { reverse: flag("reverse")?, masked: flag("masked")? })
     }
 
-    fn traits(self) -> Traits {
+    pub(super) fn traits(self) -> Traits {
         Traits { promotes: true, promote_from: usize::from(self.masked), floats: true, ..Traits::default() }
     }
 
     /// The inputs behind the mask.
-    fn rest<T>(self, x: &[T]) -> &[T] {
+    pub(super) fn rest<T>(self, x: &[T]) -> &[T] {
         &x[usize::from(self.masked)..]
     }
 
     /// The mask's values.
-    fn mask<'a>(self, x: &[View<'a>]) -> Option<&'a [u8]> {
+    pub(super) fn mask<'a>(self, x: &[View<'a>]) -> Option<&'a [u8]> {
         self.masked.then(|| x[0].raw())
     }
 
-    /// Checks the inputs behind the mask against their shapes, and the mask; gives batch, steps and units.
-    fn check(self, who: &str, x: &[Spec], shapes: &[(&str, &[Axis])]) -> Result<[Dim; 3]> {
+    /// Checks the inputs behind the mask against their shapes, and the mask; gives `N` sizes: batch, steps, units first.
+    pub(super) fn check<const N: usize>(
+        self,
+        who: &str,
+        x: &[Spec],
+        shapes: &[(&str, &[Axis])],
+    ) -> Result<[Dim; N]> {
         let count = shapes.len() + usize::from(self.masked);
         if x.len() != count {
             return Err(Error::value(
@@ -97,12 +102,12 @@ impl Loop {
                 format!("{}", x.len()),
             ));
         }
-        let mut sizes: [Dim; 3] = [None; 3];
+        let mut sizes: [Dim; N] = [None; N];
         if self.masked {
             if x[0].dtype != DType::Bool {
                 return Err(Error::dtype(who, "a mask of truth values", x[0].dtype.name()));
             }
-            fit(who, "a mask", &x[0].shape, &[Axis(0, 1), Axis(1, 1)], &mut sizes)?;
+            fit(who, "a mask", &x[0].shape, &[BATCH, STEPS], &mut sizes)?;
         }
         let rest = self.rest(x);
         let dtype = rest[0].dtype;
@@ -125,7 +130,7 @@ impl Loop {
     }
 
     /// A scan over the second axis of `xs`, batch and time exchanged around it; with a mask as the last of them.
-    fn scan(
+    pub(super) fn scan(
         self,
         mask: Option<&Value>,
         carries: &[Value],
@@ -134,11 +139,11 @@ impl Loop {
         back: bool,
         step: impl FnOnce(&[Value], &[Value], &[Value]) -> Result<(Vec<Value>, Vec<Value>)>,
     ) -> Result<(Vec<Value>, Vec<Value>)> {
-        let mut slices: Vec<Value> =
-            xs.iter().map(|x| reshape::transpose(x, &[1, 0, 2])).collect::<Result<_>>()?;
+        let mut slices: Vec<Value> = xs.iter().map(swap_time).collect::<Result<_>>()?;
         if let Some(mask) = mask {
-            let column = reshape::reshape(mask, &[sign(mask.shape()[0]), sign(mask.shape()[1]), 1])?;
-            slices.push(reshape::transpose(&column, &[1, 0, 2])?);
+            let mut column = vec![sign(mask.shape()[0]), sign(mask.shape()[1])];
+            column.resize(xs[0].rank(), 1);
+            slices.push(swap_time(&reshape::reshape(mask, &column)?)?);
         }
         let length = slices[0].shape()[0];
         let length =
@@ -162,14 +167,16 @@ impl Loop {
         let args: Vec<Value> = carries.iter().chain(&slices).chain(captured).cloned().collect();
         let mut last = push(&op, &args)?.into_vec();
         let ys = last.split_off(c);
-        let ys = ys.iter().map(|y| reshape::transpose(y, &[1, 0, 2])).collect::<Result<_>>()?;
+        let ys = ys.iter().map(swap_time).collect::<Result<_>>()?;
         Ok((last, ys))
     }
 
     /// The values of a state before every step, from those after every step and the first.
-    fn before(self, first: &Value, after: &Value) -> Result<Value> {
+    pub(super) fn before(self, first: &Value, after: &Value) -> Result<Value> {
         let n = after.shape()[1].map_or(-1, |n| n as i64);
-        let one = reshape::reshape(first, &[sign(first.shape()[0]), 1, sign(first.shape()[1])])?;
+        let mut one: Vec<i64> = first.shape().iter().map(|&d| sign(d)).collect();
+        one.insert(1, 1);
+        let one = reshape::reshape(first, &one)?;
         if n == 1 {
             return Ok(one);
         }
@@ -183,11 +190,11 @@ impl Loop {
 
 /// An axis of a shape: which size (0 batch, 1 steps, 2 units), and how often.
 #[derive(Clone, Copy, Debug)]
-struct Axis(usize, usize);
+pub(super) struct Axis(pub usize, pub usize);
 
-const BATCH: Axis = Axis(0, 1);
-const STEPS: Axis = Axis(1, 1);
-const UNITS: Axis = Axis(2, 1);
+pub(super) const BATCH: Axis = Axis(0, 1);
+pub(super) const STEPS: Axis = Axis(1, 1);
+pub(super) const UNITS: Axis = Axis(2, 1);
 const STATE: &[Axis] = &[BATCH, UNITS];
 const STATES: &[Axis] = &[BATCH, STEPS, UNITS];
 const GATES3: &[Axis] = &[BATCH, STEPS, Axis(2, 3)];
@@ -195,13 +202,19 @@ const GATES4: &[Axis] = &[BATCH, STEPS, Axis(2, 4)];
 const MATRIX3: &[Axis] = &[UNITS, Axis(2, 3)];
 const MATRIX4: &[Axis] = &[UNITS, Axis(2, 4)];
 
-fn sign(d: Dim) -> i64 {
+/// Batch and time exchanged.
+fn swap_time(x: &Value) -> Result<Value> {
+    let order: Vec<i64> = [1, 0].into_iter().chain(2..x.rank() as i64).collect();
+    reshape::transpose(x, &order)
+}
+
+pub(super) fn sign(d: Dim) -> i64 {
     d.map_or(-1, |d| d as i64)
 }
 
 /// Checks a shape and learns sizes from it.
-fn fit(who: &str, what: &str, shape: &Shape, axes: &[Axis], sizes: &mut [Dim; 3]) -> Result<()> {
-    let want = |sizes: &[Dim; 3]| Shape::new(axes.iter().map(|a| sizes[a.0].map(|d| d * a.1)));
+fn fit(who: &str, what: &str, shape: &Shape, axes: &[Axis], sizes: &mut [Dim]) -> Result<()> {
+    let want = |sizes: &[Dim]| Shape::new(axes.iter().map(|a| sizes[a.0].map(|d| d * a.1)));
     let good = shape.rank() == axes.len()
         && shape.iter().zip(axes).all(|(&d, a)| {
             let fits = agree(d, sizes[a.0].map(|s| s * a.1)) && d.is_none_or(|d| d.is_multiple_of(a.1));
@@ -220,7 +233,7 @@ fn fit(who: &str, what: &str, shape: &Shape, axes: &[Axis], sizes: &mut [Dim; 3]
     ))
 }
 
-fn spec(sizes: [Dim; 3], axes: &[Axis], dtype: DType) -> Spec {
+pub(super) fn spec(sizes: &[Dim], axes: &[Axis], dtype: DType) -> Spec {
     Spec::new(Shape::new(axes.iter().map(|a| sizes[a.0].map(|d| d * a.1))), dtype)
 }
 
@@ -231,7 +244,7 @@ fn sizes(x: &View<'_>, gates: usize, reverse: bool) -> kernel::Sizes {
 }
 
 /// The columns of gates, `units` each.
-fn columns(x: &Value, count: usize) -> Result<Vec<Value>> {
+pub(super) fn columns(x: &Value, count: usize) -> Result<Vec<Value>> {
     let axis = x.rank() - 1;
     let units = x.shape()[axis].map(|d| (d / count) as i64);
     let units = units.ok_or_else(|| Error::value("rnn", "a known number of units", x.shape().to_string()))?;
@@ -249,16 +262,16 @@ fn one_minus(x: &Value) -> Result<Value> {
 }
 
 /// y (1 - y), the slope of a sigmoid with value y.
-fn slope(y: &Value) -> Result<Value> {
+pub(super) fn slope(y: &Value) -> Result<Value> {
     ew::multiply(y, &one_minus(y)?)
 }
 
 /// 1 - y², the slope of tanh with value y.
-fn tanh_slope(y: &Value) -> Result<Value> {
+pub(super) fn tanh_slope(y: &Value) -> Result<Value> {
     one_minus(&ew::square(y)?)
 }
 
-fn product(factors: &[&Value]) -> Result<Value> {
+pub(super) fn product(factors: &[&Value]) -> Result<Value> {
     let mut y = factors[0].clone();
     for f in &factors[1..] {
         y = ew::multiply(&y, f)?;
@@ -267,7 +280,7 @@ fn product(factors: &[&Value]) -> Result<Value> {
 }
 
 /// new where the mask holds, else old.
-fn choose(mask: Option<&Value>, new: Value, old: &Value) -> Result<Value> {
+pub(super) fn choose(mask: Option<&Value>, new: Value, old: &Value) -> Result<Value> {
     match mask {
         None => Ok(new),
         Some(mask) => ew::select(mask, &new, old),
@@ -275,7 +288,7 @@ fn choose(mask: Option<&Value>, new: Value, old: &Value) -> Result<Value> {
 }
 
 /// new where the mask holds, else zero.
-fn or_zero(mask: Option<&Value>, new: Value) -> Result<Value> {
+pub(super) fn or_zero(mask: Option<&Value>, new: Value) -> Result<Value> {
     match mask {
         None => Ok(new),
         Some(_) => {
@@ -298,7 +311,7 @@ macro_rules! float {
     };
 }
 
-fn done(result: std::result::Result<(), rkeras_kernels::buffer::AllocError>, faults: &Faults) {
+pub(super) fn done(result: std::result::Result<(), rkeras_kernels::buffer::AllocError>, faults: &Faults) {
     if result.is_err() {
         faults.set(Fault::Memory);
     }
@@ -317,10 +330,10 @@ impl Op for Lstm {
 
     fn infer(&self, x: &[Spec]) -> Result<Outputs<Spec>> {
         let shapes: [(&str, &[Axis]); 4] = [("x", GATES4), ("h0", STATE), ("c0", STATE), ("w", MATRIX4)];
-        let sizes = self.over.check("lstm", x, &shapes)?;
+        let sizes: [Dim; 3] = self.over.check("lstm", x, &shapes)?;
         let dtype = self.over.rest(x)[0].dtype;
         let outputs: &[&[Axis]] = if self.keep { &[STATES, STATE, STATES, GATES4] } else { &[STATES, STATE] };
-        Ok(outputs.iter().map(|axes| spec(sizes, axes, dtype)).collect())
+        Ok(outputs.iter().map(|axes| spec(&sizes, axes, dtype)).collect())
     }
 
     fn eval(&self, x: &[View<'_>], y: &mut [ViewMut<'_>], faults: &Faults) {
@@ -413,9 +426,9 @@ impl Op for LstmGrad {
     fn infer(&self, x: &[Spec]) -> Result<Outputs<Spec>> {
         let shapes: [(&str, &[Axis]); 6] =
             [("dh", STATES), ("dc", STATE), ("w", MATRIX4), ("c0", STATE), ("c", STATES), ("gates", GATES4)];
-        let sizes = self.over.check("lstm_grad", x, &shapes)?;
+        let sizes: [Dim; 3] = self.over.check("lstm_grad", x, &shapes)?;
         let dtype = self.over.rest(x)[0].dtype;
-        Ok([GATES4, STATE, STATE].iter().map(|axes| spec(sizes, axes, dtype)).collect())
+        Ok([GATES4, STATE, STATE].iter().map(|axes| spec(&sizes, axes, dtype)).collect())
     }
 
     fn eval(&self, x: &[View<'_>], y: &mut [ViewMut<'_>], faults: &Faults) {
@@ -489,10 +502,10 @@ impl Op for Gru {
     fn infer(&self, x: &[Spec]) -> Result<Outputs<Spec>> {
         let shapes: [(&str, &[Axis]); 4] =
             [("x", GATES3), ("h0", STATE), ("w", MATRIX3), ("bias", &[Axis(2, 3)])];
-        let sizes = self.over.check("gru", x, &shapes)?;
+        let sizes: [Dim; 3] = self.over.check("gru", x, &shapes)?;
         let dtype = self.over.rest(x)[0].dtype;
         let outputs: &[&[Axis]] = if self.keep { &[STATES, GATES4] } else { &[STATES] };
-        Ok(outputs.iter().map(|axes| spec(sizes, axes, dtype)).collect())
+        Ok(outputs.iter().map(|axes| spec(&sizes, axes, dtype)).collect())
     }
 
     fn eval(&self, x: &[View<'_>], y: &mut [ViewMut<'_>], faults: &Faults) {
@@ -592,9 +605,9 @@ impl Op for GruGrad {
     fn infer(&self, x: &[Spec]) -> Result<Outputs<Spec>> {
         let shapes: [(&str, &[Axis]); 5] =
             [("dh", STATES), ("w", MATRIX3), ("h0", STATE), ("h", STATES), ("gates", GATES4)];
-        let sizes = self.over.check("gru_grad", x, &shapes)?;
+        let sizes: [Dim; 3] = self.over.check("gru_grad", x, &shapes)?;
         let dtype = self.over.rest(x)[0].dtype;
-        Ok([GATES3, STATES, STATE].iter().map(|axes| spec(sizes, axes, dtype)).collect())
+        Ok([GATES3, STATES, STATE].iter().map(|axes| spec(&sizes, axes, dtype)).collect())
     }
 
     fn eval(&self, x: &[View<'_>], y: &mut [ViewMut<'_>], faults: &Faults) {

@@ -6,7 +6,7 @@ use super::geometry::{Axis, Geometry, Place};
 use super::winograd::{self, Points};
 use super::{outer, strips, winograd_outer};
 use crate::buffer::{AllocError, Buffer};
-use crate::convert::elements_mut;
+use crate::convert::{elements, elements_mut};
 use crate::gemm::{Epilogue, Mat, PackedB, Scalar, gemm_at};
 use crate::isa::Level;
 use crate::map::Unary;
@@ -57,27 +57,20 @@ pub(super) fn forward<T: Scalar>(
     Ok(())
 }
 
-/// dx = dy * turned kernel. With a stride, output pixels of dx fall into phases: those of a phase see a fixed subset of
-/// the taps, at steps of one in dy.
-pub(super) fn input_grad<T: Scalar>(
-    l: Level,
-    s: &ConvShape,
-    dy: &[T],
-    w: &[T],
-    dx: &mut [T],
-) -> Result<(), AllocError> {
-    let (ci, co) = (s.c_in / s.groups, s.c_out / s.groups);
-    if s.groups == 1 && Geometry::new(s, 0).is_plain() {
-        let ep = Epilogue::default();
-        gemm_at(l, dy.len() / co, ci, co, Mat::rows(dy, co), Mat::rows(w, co).t(), dx, ci, false, ep);
-        return Ok(());
-    }
-    let phases: usize = s.stride.iter().product();
-    // Pixels that no output saw.
-    if phases > 1 {
-        dx.fill(T::of(0.0));
-    }
-    for phase in 0..phases {
+/// What one phase of the input's gradient is: with a stride, output pixels of dx fall into phases: those of a phase see a
+/// fixed subset of the taps, at steps of one in dy.
+struct Phase {
+    /// dx over dy.
+    axes: [Axis; 3],
+    /// The first pixel.
+    start: [usize; 3],
+    /// The kernel turned around: taps from last to first.
+    taps: Vec<usize>,
+}
+
+impl Phase {
+    /// Phase number `phase`, unless no output saw its pixels.
+    fn new(s: &ConvShape, phase: usize) -> Option<Phase> {
         let ph = [phase / s.stride[2] / s.stride[1], phase / s.stride[2] % s.stride[1], phase % s.stride[2]];
         // Along each axis: positions i of dx with (i + pad) % stride == phase, and the taps t with
         // (t * dilation) % stride == phase; then o = (i + pad - t * dilation) / stride.
@@ -108,19 +101,54 @@ pub(super) fn input_grad<T: Scalar>(
                 pad: last - base as isize,
             });
         }
-        let [Some(ad), Some(ah), Some(aw)] = axes else { continue };
-        // The kernel turned around: taps from last to first, rows output channels, columns input channels.
+        let [Some(ad), Some(ah), Some(aw)] = axes else { return None };
         let mut turned: Vec<usize> = Vec::with_capacity(s.taps());
         for &td in taps[0].iter().rev() {
             for &th in taps[1].iter().rev() {
                 turned.extend(taps[2].iter().rev().map(|tw| (td * s.k[1] + th) * s.k[2] + tw));
             }
         }
+        Some(Phase { axes: [ad, ah, aw], start, taps: turned })
+    }
+
+    /// The convolution over dy that gives the pixels of this phase: its geometry, its kernel (rows output channels, columns
+    /// input channels), where the pixels go.
+    fn convolution<'a, T>(
+        &'a self,
+        s: &ConvShape,
+        group: usize,
+        w: &'a [T],
+    ) -> (Geometry, Taps<'a, T>, Place) {
+        let (ci, co) = (s.c_in / s.groups, s.c_out / s.groups);
+        let g = Geometry { n: s.n, axes: self.axes, c: co, x_at: group * co, x_row: s.c_out };
+        let steps = [ci * s.c_out, 1, s.c_out];
+        let kernel = Taps { w, at: group * co, taps: &self.taps, steps, c: co, n: ci };
+        (g, kernel, Place { start: self.start, step: s.stride, size: s.in_sp, at: group * ci, row: s.c_in })
+    }
+}
+
+/// dx = dy * turned kernel, phase by phase.
+pub(super) fn input_grad<T: Scalar>(
+    l: Level,
+    s: &ConvShape,
+    dy: &[T],
+    w: &[T],
+    dx: &mut [T],
+) -> Result<(), AllocError> {
+    let (ci, co) = (s.c_in / s.groups, s.c_out / s.groups);
+    if s.groups == 1 && Geometry::new(s, 0).is_plain() {
+        let ep = Epilogue::default();
+        gemm_at(l, dy.len() / co, ci, co, Mat::rows(dy, co), Mat::rows(w, co).t(), dx, ci, false, ep);
+        return Ok(());
+    }
+    let phases: usize = s.stride.iter().product();
+    // Pixels that no output saw.
+    if phases > 1 {
+        dx.fill(T::of(0.0));
+    }
+    for phase in (0..phases).filter_map(|phase| Phase::new(s, phase)) {
         for group in 0..s.groups {
-            let g = Geometry { n: s.n, axes: [ad, ah, aw], c: co, x_at: group * co, x_row: s.c_out };
-            let steps = [ci * s.c_out, 1, s.c_out];
-            let kernel = Taps { w, at: group * co, taps: &turned, steps, c: co, n: ci };
-            let place = Place { start, step: s.stride, size: s.in_sp, at: group * ci, row: s.c_in };
+            let (g, kernel, place) = phase.convolution(s, group, w);
             convolve(l, &g, dy, &kernel, Finish::none(), dx, &place)?;
         }
     }
@@ -158,27 +186,102 @@ fn convolve<T: Scalar>(
     y: &mut [T],
     place: &Place,
 ) -> Result<(), AllocError> {
-    let &Taps { w, at, taps, steps, c, n } = kernel;
-    if g.axes[2].n_out < NARROW {
-        let mut matrix = vec![T::ZERO; taps.len() * c * n];
-        for (i, row) in matrix.chunks_exact_mut(n.max(1)).enumerate() {
-            for (j, v) in row.iter_mut().enumerate() {
-                *v = w[at + taps[i / c] * steps[0] + i % c * steps[1] + j * steps[2]];
+    Ready::new(l, g, kernel)?.run(l, g, x, finish, y, place, direct::TASKS)
+}
+
+/// A kernel in the order of the way that is best for a convolution.
+enum Ready<T> {
+    Strips(PackedB<T>),
+    Panels(Buffer, usize),
+    Points(Buffer, usize),
+}
+
+impl<T: Scalar> Ready<T> {
+    fn new(l: Level, g: &Geometry, kernel: &Taps<'_, T>) -> Result<Ready<T>, AllocError> {
+        let &Taps { w, at, taps, steps, c, n } = kernel;
+        if g.axes[2].n_out < NARROW {
+            let mut matrix = vec![T::ZERO; taps.len() * c * n];
+            for (i, row) in matrix.chunks_exact_mut(n.max(1)).enumerate() {
+                for (j, v) in row.iter_mut().enumerate() {
+                    *v = w[at + taps[i / c] * steps[0] + i % c * steps[1] + j * steps[2]];
+                }
+            }
+            return Ok(Ready::Strips(PackedB::at(l, g.k(), n, Mat::rows(&matrix, n))?));
+        }
+        let mut packed = Buffer::scratch(kernel.packed_len(l) * size_of::<T>())?;
+        let panels = kernel.pack(l, elements_mut::<T>(packed.bytes_mut()));
+        if !winograd::fits::<T>(g, n) {
+            return Ok(Ready::Panels(packed, n));
+        }
+        let mut points = Buffer::scratch(Points::<T>::len(l, c, n) * size_of::<T>())?;
+        Points::fill(l, panels, c, elements_mut::<T>(points.bytes_mut()));
+        Ok(Ready::Points(points, n))
+    }
+
+    /// Runs the convolution that the kernel was prepared for, direct ones in at least `tasks` tasks.
+    fn run(
+        &self,
+        l: Level,
+        g: &Geometry,
+        x: &[T],
+        finish: Finish<'_, T>,
+        y: &mut [T],
+        place: &Place,
+        tasks: usize,
+    ) -> Result<(), AllocError> {
+        let nr = direct::panel_columns::<T>(l);
+        match self {
+            Ready::Strips(packed) => {
+                let activation = finish.least.map(|_| Unary::Relu);
+                let ep = Epilogue { bias: finish.bias, residual: None, activation };
+                strips::convolve(g, x, packed, ep, y, place)
+            }
+            &Ready::Panels(ref packed, n) => {
+                let panels = Panels { data: elements(packed.bytes()), k: g.k(), n, nr };
+                direct::convolve(l, g, x, panels, finish, y, place, tasks)
+            }
+            &Ready::Points(ref points, n) => {
+                let points = Points { data: elements(points.bytes()), n, nr };
+                winograd::convolve(l, g, x, points, finish, y, place)
             }
         }
-        let packed = PackedB::at(l, g.k(), n, Mat::rows(&matrix, n))?;
-        let activation = finish.least.map(|_| Unary::Relu);
-        let ep = Epilogue { bias: finish.bias, residual: None, activation };
-        return strips::convolve(g, x, &packed, ep, y, place);
     }
-    let mut packed = Buffer::scratch(kernel.packed_len(l) * size_of::<T>())?;
-    let panels = kernel.pack(l, elements_mut::<T>(packed.bytes_mut()));
-    if !winograd::fits::<T>(g, n) {
-        return direct::convolve(l, g, x, panels, finish, y, place);
+}
+
+/// A convolution of one group (or the gradient of its input) that runs many times with one kernel.
+pub(crate) struct Repeated<T> {
+    level: Level,
+    g: Geometry,
+    place: Place,
+    kernel: Ready<T>,
+    tasks: usize,
+}
+
+impl<T: Scalar> Repeated<T> {
+    /// `y = x * w`; `alone` says that calls run inside of a region, where cutting them up is of no use.
+    pub fn forward(l: Level, s: &ConvShape, w: &[T], alone: bool) -> Result<Repeated<T>, AllocError> {
+        assert!(s.groups == 1 && w.len() == s.w_len(), "conv: a kernel of another shape");
+        let (g, taps) = (Geometry::new(s, 0), (0..s.taps()).collect::<Vec<_>>());
+        let kernel = Ready::new(l, &g, &whole(s, w, &taps))?;
+        Ok(Repeated { level: l, g, place: everywhere(s), kernel, tasks: tasks(alone) })
     }
-    let mut points = Buffer::scratch(Points::<T>::len(l, c, n) * size_of::<T>())?;
-    let points = Points::fill(l, panels, c, elements_mut::<T>(points.bytes_mut()));
-    winograd::convolve(l, g, x, points, finish, y, place)
+
+    /// The gradient of the input, of convolutions without steps whose windows meet every input.
+    pub fn input_grad(l: Level, s: &ConvShape, w: &[T], alone: bool) -> Result<Repeated<T>, AllocError> {
+        assert!(s.groups == 1 && w.len() == s.w_len() && s.stride == [1; 3], "conv: a kernel of another shape");
+        let phase = Phase::new(s, 0).expect("without steps, there is a phase");
+        let (g, kernel, place) = phase.convolution(s, 0, w);
+        let kernel = Ready::new(l, &g, &kernel)?;
+        Ok(Repeated { level: l, g, place, kernel, tasks: tasks(alone) })
+    }
+
+    pub fn run(&self, x: &[T], y: &mut [T]) -> Result<(), AllocError> {
+        self.kernel.run(self.level, &self.g, x, Finish::none(), y, &self.place, self.tasks)
+    }
+}
+
+fn tasks(alone: bool) -> usize {
+    if alone { 1 } else { direct::TASKS }
 }
 
 /// The taps of a whole kernel of one group.
@@ -230,5 +333,5 @@ pub(super) fn forward_packed<T: Scalar>(
     if winograd::fits::<T>(&g, n) {
         return winograd::convolve(l, &g, x, Points { data, n, nr }, finish, y, &everywhere(s));
     }
-    direct::convolve(l, &g, x, Panels { data, k: g.k(), n, nr }, finish, y, &everywhere(s))
+    direct::convolve(l, &g, x, Panels { data, k: g.k(), n, nr }, finish, y, &everywhere(s), direct::TASKS)
 }

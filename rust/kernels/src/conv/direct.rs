@@ -16,7 +16,7 @@ use crate::shared::Shared;
 /// Bytes of input rows that a task copies: they stay in the second-level cache beside a panel of the kernel.
 const ROWS: usize = 192 << 10;
 /// Tasks of one convolution, at least, where there is enough to do.
-const TASKS: usize = 16;
+pub(super) const TASKS: usize = 16;
 /// A kernel of more bytes is met panel by panel, each with all rows of a task, instead of row by row.
 const LARGE_KERNEL: usize = 256 << 10;
 
@@ -140,7 +140,7 @@ struct Cut {
 }
 
 impl Cut {
-    fn new<T>(g: &Geometry, panels: &Panels<'_, T>) -> Cut {
+    fn new<T>(g: &Geometry, panels: &Panels<'_, T>, tasks: usize) -> Cut {
         let [ad, ah, aw] = g.axes;
         let images = g.n * ad.n_out;
         let count = panels.n.div_ceil(panels.nr);
@@ -149,10 +149,10 @@ impl Cut {
         let fit = if copy { (ROWS / row_bytes.max(1)).saturating_sub(ah.k) / ah.stride } else { usize::MAX };
         let large = panels.k * panels.n * size_of::<T>() > LARGE_KERNEL;
         let mut panel_groups = 1;
-        if large && images < TASKS {
-            panel_groups = TASKS.div_ceil(images.max(1)).min(count);
+        if large && images < tasks {
+            panel_groups = tasks.div_ceil(images.max(1)).min(count);
         }
-        let wanted = TASKS.div_ceil((images * panel_groups).max(1));
+        let wanted = tasks.div_ceil((images * panel_groups).max(1));
         let rows = ah.n_out.div_ceil(wanted).min(fit).max(1);
         let per_group = count.div_ceil(panel_groups);
         Cut {
@@ -171,7 +171,7 @@ fn padded_row(g: &Geometry) -> usize {
     ((aw.n_out - 1) * aw.stride + (aw.k - 1) * aw.dilation + 1) * g.c
 }
 
-/// y = x * kernel, finished, at the places given.
+/// y = x * kernel, finished, at the places given, in about `tasks` tasks or more.
 pub(super) fn convolve<T: Scalar>(
     l: Level,
     g: &Geometry,
@@ -180,11 +180,12 @@ pub(super) fn convolve<T: Scalar>(
     finish: Finish<'_, T>,
     y: &mut [T],
     place: &Place,
+    tasks: usize,
 ) -> Result<(), AllocError> {
     if g.pixels() == 0 || panels.n == 0 {
         return Ok(());
     }
-    let cut = Cut::new(g, &panels);
+    let cut = Cut::new(g, &panels, tasks);
     let [ad, ah, _] = g.axes;
     let last = place.of(g.n - 1, ad.n_out - 1, ah.n_out - 1, g.axes[2].n_out - 1);
     assert!(last + panels.n <= y.len(), "conv: y is too short");

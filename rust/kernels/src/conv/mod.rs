@@ -24,6 +24,7 @@ use crate::buffer::AllocError;
 use crate::gemm::Scalar;
 use crate::isa::level;
 use crate::map::Unary;
+pub(crate) use dense::Repeated;
 
 /// The geometry; one- and two-dimensional convolutions lead with ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

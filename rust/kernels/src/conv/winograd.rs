@@ -441,7 +441,7 @@ mod tests {
         let [_, ah, aw] = g.axes;
         let place = Place { start: [0; 3], step: [1; 3], size: [1, ah.n_out, aw.n_out], at: 0, row: n };
         let (mut one, mut two) = (vec![T::ZERO; g.pixels() * n], vec![T::ONE; g.pixels() * n]);
-        direct::convolve(l, g, &x, panels, finish, &mut one, &place).unwrap();
+        direct::convolve(l, g, &x, panels, finish, &mut one, &place, direct::TASKS).unwrap();
         convolve(l, g, &x, points, finish, &mut two, &place).unwrap();
         let size = (one.iter().map(|v| v.f64() * v.f64()).sum::<f64>() / one.len() as f64).sqrt();
         one.iter().zip(&two).map(|(a, b)| (a.f64() - b.f64()).abs()).fold(0.0, f64::max) / size

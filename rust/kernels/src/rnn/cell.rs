@@ -34,7 +34,7 @@ struct Cell<'a, T> {
 
 /// The finished gates.
 #[inline(always)]
-fn gates<V: Lanes>(z: [V; 4]) -> [V; 4] {
+pub(super) fn gates<V: Lanes>(z: [V; 4]) -> [V; 4] {
     let (a, b, d) = (sigmoid_den(z[0]), sigmoid_den(z[1]), sigmoid_den(z[3]));
     let (numerator, e) = tanh_parts(z[2]);
     // 1 / a = b · (1 / ab): one division for all four.

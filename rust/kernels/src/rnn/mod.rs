@@ -6,6 +6,7 @@
 //! through all its steps without waiting for the others.
 
 mod cell;
+mod conv_lstm;
 mod gru;
 mod lstm;
 
@@ -17,6 +18,7 @@ use crate::lanes::{self, Coefficients};
 use crate::par;
 
 pub use cell::{lstm_cell, lstm_cell_grad};
+pub use conv_lstm::{ConvLstmGrad, ConvLstmSizes, conv_lstm, conv_lstm_grad};
 pub use gru::{GruGrad, gru, gru_grad};
 pub use lstm::{LstmGrad, lstm, lstm_grad};
 
