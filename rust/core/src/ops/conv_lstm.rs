@@ -173,7 +173,9 @@ impl Op for ConvLstm {
         // A call that kept nothing is repeated.
         let kept = match self.keep {
             true => cx.y.to_vec(),
-            false => push(&(Arc::new(ConvLstm { keep: true, ..self.clone() }) as Arc<dyn Op>), cx.x)?.into_vec(),
+            false => {
+                push(&(Arc::new(ConvLstm { keep: true, ..self.clone() }) as Arc<dyn Op>), cx.x)?.into_vec()
+            }
         };
         let x = self.over.rest(cx.x);
         let mut args: Vec<Value> = cx.x[..cx.x.len() - 4].to_vec();

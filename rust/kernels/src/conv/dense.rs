@@ -268,7 +268,10 @@ impl<T: Scalar> Repeated<T> {
 
     /// The gradient of the input, of convolutions without steps whose windows meet every input.
     pub fn input_grad(l: Level, s: &ConvShape, w: &[T], alone: bool) -> Result<Repeated<T>, AllocError> {
-        assert!(s.groups == 1 && w.len() == s.w_len() && s.stride == [1; 3], "conv: a kernel of another shape");
+        assert!(
+            s.groups == 1 && w.len() == s.w_len() && s.stride == [1; 3],
+            "conv: a kernel of another shape"
+        );
         let phase = Phase::new(s, 0).expect("without steps, there is a phase");
         let (g, kernel, place) = phase.convolution(s, 0, w);
         let kernel = Ready::new(l, &g, &kernel)?;

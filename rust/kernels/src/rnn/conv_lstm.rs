@@ -135,9 +135,9 @@ pub fn conv_lstm<T: Scalar>(
             pixels(together, each, u, |image, from, to| {
                 let place = ((first + image) * steps + t) * each + from;
                 let (here, rows) = (image * each + from, to - from);
-                let kept = kept.as_ref().map(|(c, gates)| {
-                    (c.at(place * u, rows * u), gates.at(place * 4 * u, rows * 4 * u))
-                });
+                let kept = kept
+                    .as_ref()
+                    .map(|(c, gates)| (c.at(place * u, rows * u), gates.at(place * 4 * u, rows * 4 * u)));
                 let step = Forward {
                     units: u,
                     rows,
