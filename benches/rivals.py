@@ -54,7 +54,7 @@ def module_of(framework):
 
 def interpreters(rivals, wanted=None):
     """Which interpreter runs which framework; frameworks that nothing can run are left out."""
-    names = [n for n in FRAMEWORKS + OPTIONAL if (n in wanted if wanted else n not in OPTIONAL)]
+    names = wanted or FRAMEWORKS
     modules = sorted({module_of(n) for n in names if n != "rkeras"} | {"keras"})
     code = f"import importlib.util as u; print(*[m for m in {modules} if u.find_spec(m)])"
     out = subprocess.run([rivals, "-c", code], env=environment(), capture_output=True, text=True)

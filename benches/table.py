@@ -18,11 +18,13 @@ class Goal:
         kind: ">=" or "<=".
         bound: the number.
         ratio: is it about rkeras divided by the best rival?
+        beside: the rival that counts, where it is not the best one.
     """
 
     kind: str
     bound: float
     ratio: bool = True
+    beside: str = ""
 
     def words(self, unit):
         """The goal as text."""
@@ -61,6 +63,8 @@ class Row:
     def rival(self):
         """(name, value) of the best rival, None without one."""
         found = {k: v for k, v in self.values.items() if k != OURS and v is not None}
+        if self.goal and self.goal.beside:
+            found = {k: v for k, v in found.items() if k == self.goal.beside}
         if not found:
             return None
         return (max if self.more else min)(found.items(), key=lambda item: item[1])
@@ -88,6 +92,11 @@ def number(value):
     if size >= 100 or value == 0:
         return f"{value:,.0f}"
     return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 0.1 else f"{value:.3g}"
+
+
+def failures(runs):
+    """Framework -> why a process of it failed, of framework -> answers of its processes."""
+    return {n: row["failed"] for n, rows in runs.items() for row in rows if "failed" in row}
 
 
 def medians(name, what, unit, samples, **more):
@@ -149,6 +158,16 @@ def summary(rows):
     if judged:
         lines.append(f"{sum(row.met() for row in judged)} of {len(judged)} goals met")
     return "\n".join(lines)
+
+
+def finish(rows, path=None):
+    """Prints the summary, writes the rows if there is a path, and ends the program with an error if rkeras failed."""
+    print("\n" + summary(rows))
+    if path:
+        save(path, rows)
+    broken = [f"{row.what}: rkeras failed: {row.notes[OURS]}" for row in rows if OURS in row.notes]
+    if broken:
+        raise SystemExit("\n".join(broken))
 
 
 def machine():

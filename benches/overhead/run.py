@@ -77,7 +77,7 @@ def main():
         1:
     ]  # the first writes byte code
     runs = measure(interpreters(args.rivals, wanted), rounds, seconds)
-    notes = {n: row["failed"] for n, found in runs.items() for row in found if "failed" in row}
+    notes = table.failures(runs)
     rows = []
     for key, (what, unit) in ROWS.items():
         samples = {n: [row[key] for row in found if key in row] for n, found in runs.items()}
@@ -87,11 +87,7 @@ def main():
         print(table.details(rows[-1]))
         if key == "import":
             print(f"  {'(NumPy alone)':22} {min(numpy):10.3f}   ({min(numpy):.3f} to {max(numpy):.3f})")
-    print("\n" + table.summary(rows))
-    if args.json:
-        table.save(args.json, rows)
-    if table.OURS in notes:
-        raise SystemExit(f"rkeras failed: {notes[table.OURS]}")
+    table.finish(rows, args.json)
 
 
 if __name__ == "__main__":

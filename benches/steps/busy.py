@@ -140,7 +140,7 @@ def main():
                     f"{workload}_{key}", f"{workload}: {words}", unit, values, key == "fair", goal, notes
                 )
             )
-    print("\n" + table.summary(rows))
+    table.finish(rows)
 
 
 if __name__ == "__main__":

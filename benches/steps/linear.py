@@ -56,12 +56,13 @@ def main():
     rows = []
     for workload, sizes in series.items():
         print(f"\n{workload}: microseconds per sample" + (" and step" if "x" in sizes[0] else ""))
-        times = {}
+        times, notes = {}, {}
         for name in sizes:
             # The same work for all: four batches of the largest size.
             share = (4 * size_of(sizes[-1]) / size_of(name) + 0.5) / find(name).batches
             with tempfile.TemporaryDirectory() as folder:
                 runs = measure(name, pythons, rounds, epochs, share, Path(folder))
+            notes |= table.failures(runs)
             for framework, processes in runs.items():
                 if speed := median_of(processes, "speeds"):
                     times.setdefault(framework, {})[name] = microseconds(name, speed)
@@ -69,8 +70,8 @@ def main():
             print(f"  {name:18} " + "   ".join(cells), flush=True)
         apart = {n: max(t.values()) / min(t.values()) for n, t in times.items() if len(t) == len(sizes)}
         what = f"{workload}, {size_of(sizes[0])} to {size_of(sizes[-1])}: slowest ÷ fastest"
-        rows.append(table.Row(workload, what, "×", apart, more=False, goal=goals.LINEAR))
-    print("\n" + table.summary(rows))
+        rows.append(table.Row(workload, what, "×", apart, more=False, goal=goals.LINEAR, notes=notes))
+    table.finish(rows)
 
 
 if __name__ == "__main__":

@@ -57,9 +57,8 @@ def compare(workload, pythons, steps, folder):
     for name, python in pythons.items():
         more = {"RKERAS_PRECISE": "1"} if name == PRECISE else {}
         base = table.OURS if more else name
-        runs[name] = spawn(
-            [python, __file__, base, "--workloads", workload, "--steps", steps, "--file", path], **more
-        )
+        command = [python, __file__, base, "--workloads", workload, "--steps", steps, "--file", path]
+        runs[name] = spawn(command, 900, **more)
     return runs
 
 
@@ -83,7 +82,7 @@ def main():
     parser.add_argument("--workloads", default=",".join(WORKLOADS))
     parser.add_argument("--frameworks", default=",".join(FRAMEWORKS))
     parser.add_argument("--rivals", default=default_python())
-    parser.add_argument("--steps", type=int, default=16, help="per epoch; there are two")
+    parser.add_argument("--steps", type=int, default=8, help="per epoch; there are two")
     parser.add_argument("--quick", action="store_true", help="four steps of the small MLP, without rivals")
     args = parser.parse_args()
     if args.framework:
@@ -102,7 +101,7 @@ def main():
                 apart = rows[-1].values.get(name)
                 words = run.get("failed") or "  ".join(f"{loss:.6f}" for loss in run["losses"])
                 print(f"  {name:22} {words}" + ("" if apart is None else f"   {apart:.3f} %"), flush=True)
-    print("\n" + table.summary(rows))
+    table.finish(rows)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def median_of(rows, key):
 
 def rows_of(workload, runs):
     """The rows of the table for one workload: speed, and peak memory where it has a goal."""
-    notes = {n: row["failed"] for n, rows in runs.items() for row in rows if "failed" in row}
+    notes = table.failures(runs)
     what = f"{find(workload).what}, {'train' if find(workload).train else 'predict'}"
     speed = {n: median_of(rows, "speeds") for n, rows in runs.items()}
     goal = goals.SPEED.get(workload)
