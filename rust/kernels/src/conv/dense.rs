@@ -27,7 +27,7 @@ pub(super) fn forward<T: Scalar>(
     // Of activations only relu happens on the way.
     let late = activation.filter(|&f| f != Unary::Relu);
     let least = activation.filter(|&f| f == Unary::Relu).map(|_| T::ZERO);
-    if s.groups == 1 && Geometry::new(s, 0).is_plain() {
+    if s.groups == 1 && Geometry::new(s, 0).is_plain() && !is_shallow::<T>(ci, co) {
         let g = Geometry::new(s, 0);
         gemm_at(
             l,
@@ -49,12 +49,39 @@ pub(super) fn forward<T: Scalar>(
         let kernel = Taps { w, at: group * co, taps: &taps, steps: [ci * s.c_out, s.c_out, 1], c: ci, n: co };
         let place = Place { start: [0; 3], step: [1; 3], size: s.out_sp, at: group * co, row: s.c_out };
         let finish = Finish { bias: bias.map(|b| &b[group * co..][..co]), residual: None, least };
-        convolve(l, &g, x, &kernel, finish, y, &place)?;
+        if s.groups == 1 && g.is_plain() {
+            let (g, place) = flat(&g, co);
+            convolve(l, &g, x, &kernel, finish, y, &place)?;
+        } else {
+            convolve(l, &g, x, &kernel, finish, y, &place)?;
+        }
     }
     if let Some(f) = late {
         crate::map::unary_in_place(f, y);
     }
     Ok(())
+}
+
+/// Pixels of a plain convolution in a row, at least: most tiles are whole then.
+const LONG: usize = 64;
+/// Channels read that a plain product may have to be taken pixel by pixel, as they lie: panels of the kernel stay in the
+/// first-level cache. With more, packing pays.
+const SHALLOW: usize = 256;
+
+fn is_shallow<T>(c: usize, n: usize) -> bool {
+    c <= SHALLOW && c * n * size_of::<T>() <= direct::LARGE_KERNEL
+}
+
+/// A plain convolution with its pixels as long rows of one image, and where they go.
+fn flat(g: &Geometry, n: usize) -> (Geometry, Place) {
+    let width = g.axes[2].n_out;
+    let rows = g.pixels() / width.max(1);
+    let joined =
+        (1..=rows).filter(|m| rows.is_multiple_of(*m)).find(|m| m * width >= LONG).unwrap_or(rows).max(1);
+    let axis = |n| Axis { n_in: n, n_out: n, k: 1, stride: 1, dilation: 1, pad: 0 };
+    let size = [1, rows / joined, width * joined];
+    let flat = Geometry { n: 1, axes: size.map(axis), ..*g };
+    (flat, Place { start: [0; 3], step: [1; 3], size, at: 0, row: n })
 }
 
 /// What one phase of the input's gradient is: with a stride, output pixels of dx fall into phases: those of a phase see a
@@ -137,6 +164,11 @@ pub(super) fn input_grad<T: Scalar>(
 ) -> Result<(), AllocError> {
     let (ci, co) = (s.c_in / s.groups, s.c_out / s.groups);
     if s.groups == 1 && Geometry::new(s, 0).is_plain() {
+        if is_shallow::<T>(co, ci) {
+            let (g, place) = flat(&Geometry { c: co, x_row: co, ..Geometry::new(s, 0) }, ci);
+            let kernel = Taps { w, at: 0, taps: &[0], steps: [ci * co, 1, co], c: co, n: ci };
+            return convolve(l, &g, dy, &kernel, Finish::none(), dx, &place);
+        }
         let ep = Epilogue::default();
         gemm_at(l, dy.len() / co, ci, co, Mat::rows(dy, co), Mat::rows(w, co).t(), dx, ci, false, ep);
         return Ok(());

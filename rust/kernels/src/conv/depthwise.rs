@@ -16,6 +16,9 @@ use crate::shared::Shared;
 const Q: usize = 6;
 /// Taps of the kernel gradient that are summed at a time.
 const TAPS: usize = 9;
+/// Bytes over which the pixels of a sum spread, about, before the next channels: farther ones share places in the first-level
+/// cache with them.
+const NEAR: usize = 4 << 10;
 /// Partial sums of the kernel gradient.
 const PIECES: usize = 16;
 
@@ -219,9 +222,7 @@ impl<T: Scalar> Kernel for Gather<'_, T> {
     fn run<S: Isa>(self) {
         let (plan, c) = (self.plan, self.plan.c);
         let (per_image, row) = (plan.rows.len(), plan.axes[2].made * c);
-        let width = <T::V<S> as Lanes>::N;
         let mut taps: Vec<Tap> = Vec::new();
-        let zeros = [T::ZERO; 16];
         let least = self.least.unwrap_or(-T::INF);
         for r in self.rows.0..self.rows.1 {
             let (n, at) = (r / per_image, r % per_image);
@@ -230,58 +231,90 @@ impl<T: Scalar> Kernel for Gather<'_, T> {
             for run in &plan.axes[2].runs {
                 plan.taps(run, at, &mut taps);
                 let (step, pace) = (plan.axes[2].step * c, plan.axes[2].pace * c);
-                let mut channel = 0;
-                while channel < c {
-                    let left = (c - channel).min(width);
-                    let bias = match self.bias {
-                        Some(b) => b[channel..channel + left].as_ptr(),
-                        None => zeros.as_ptr(),
+                // All channels of a few pixels before the next few: pixels lie far apart, often by powers of two, and lines
+                // of a whole row of them would drive each other out of the first-level cache before they are used up.
+                let mut q = 0;
+                while q < run.count {
+                    let some = match run.count - q {
+                        Q.. => Q,
+                        2.. => 2,
+                        _ => 1,
                     };
                     // SAFETY: the plan's positions lie in the image; rows of y are disjoint.
                     unsafe {
-                        let (x, w) = (x.as_ptr().add(channel), self.w.as_ptr().add(channel));
-                        let y = y.add(run.first * c + channel);
-                        let count = run.count;
-                        if left == width {
-                            pixels::<T::V<S>, true>(&taps, x, pace, w, y, step, count, left, bias, least);
-                        } else {
-                            pixels::<T::V<S>, false>(&taps, x, pace, w, y, step, count, left, bias, least);
+                        let few =
+                            Few { taps: &taps, w: self.w.as_ptr(), bias: self.bias, least, pace, step, c };
+                        let (x, y) = (x.as_ptr().add(q * pace), y.add(run.first * c + q * step));
+                        match some {
+                            Q => few.channels::<T::V<S>, Q>(x, y),
+                            2 => few.channels::<T::V<S>, 2>(x, y),
+                            _ => few.channels::<T::V<S>, 1>(x, y),
                         }
                     }
-                    channel += left;
+                    q += some;
                 }
             }
         }
     }
 }
 
-/// The pixels of a run, `left` channels.
-#[inline(always)]
-unsafe fn pixels<V: Lanes, const WHOLE: bool>(
-    taps: &[Tap],
-    x: *const V::T,
+/// A few pixels of a run.
+struct Few<'a, T> {
+    taps: &'a [Tap],
+    w: *const T,
+    bias: Option<&'a [T]>,
+    least: T,
     pace: usize,
-    w: *const V::T,
-    y: *mut V::T,
     step: usize,
-    count: usize,
-    left: usize,
-    bias: *const V::T,
-    least: V::T,
-) {
-    let mut q = 0;
-    // SAFETY: passed on.
-    unsafe {
-        while q + Q <= count {
-            few::<V, Q, WHOLE>(taps, x.add(q * pace), pace, w, y.add(q * step), step, left, bias, least);
-            q += Q;
+    c: usize,
+}
+
+impl<T: Scalar> Few<'_, T> {
+    /// All channels of `N` pixels.
+    #[inline(always)]
+    unsafe fn channels<V: Lanes<T = T>, const N: usize>(&self, x: *const T, y: *mut T) {
+        let mut channel = 0;
+        // SAFETY: passed on.
+        unsafe {
+            while channel + V::N <= self.c {
+                self.sum::<V, N, true>(x, y, channel, V::N);
+                channel += V::N;
+            }
+            if channel < self.c {
+                self.sum::<V, N, false>(x, y, channel, self.c - channel);
+            }
         }
-        while q + 2 <= count {
-            few::<V, 2, WHOLE>(taps, x.add(q * pace), pace, w, y.add(q * step), step, left, bias, least);
-            q += 2;
-        }
-        if q < count {
-            few::<V, 1, WHOLE>(taps, x.add(q * pace), pace, w, y.add(q * step), step, left, bias, least);
+    }
+
+    /// `left` channels from `channel` on.
+    #[inline(always)]
+    unsafe fn sum<V: Lanes<T = T>, const N: usize, const WHOLE: bool>(
+        &self,
+        x: *const T,
+        y: *mut T,
+        channel: usize,
+        left: usize,
+    ) {
+        // SAFETY: passed on.
+        unsafe {
+            let (x, y, w) = (x.add(channel), y.add(channel), self.w.add(channel));
+            let first = match self.bias {
+                Some(bias) => load::<V, WHOLE>(bias.as_ptr().add(channel), left),
+                None => V::splat(T::ZERO),
+            };
+            let mut acc = [first; N];
+            for tap in self.taps {
+                let w = load::<V, WHOLE>(w.add(tap.w), left);
+                for q in 0..N {
+                    acc[q] = load::<V, WHOLE>(x.add(tap.x + q * self.pace), left).fma(w, acc[q]);
+                }
+            }
+            let least = V::splat(self.least);
+            for q in 0..N {
+                let v = least.max(acc[q]);
+                let y = y.add(q * self.step);
+                if WHOLE { v.store(y) } else { v.store_partial(y, left) }
+            }
         }
     }
 }
@@ -290,35 +323,6 @@ unsafe fn pixels<V: Lanes, const WHOLE: bool>(
 unsafe fn load<V: Lanes, const WHOLE: bool>(p: *const V::T, left: usize) -> V {
     // SAFETY: passed on.
     unsafe { if WHOLE { V::load(p) } else { V::load_partial(p, left) } }
-}
-
-#[inline(always)]
-unsafe fn few<V: Lanes, const N: usize, const WHOLE: bool>(
-    taps: &[Tap],
-    x: *const V::T,
-    pace: usize,
-    w: *const V::T,
-    y: *mut V::T,
-    step: usize,
-    left: usize,
-    bias: *const V::T,
-    least: V::T,
-) {
-    // SAFETY: passed on.
-    unsafe {
-        let mut acc = [load::<V, WHOLE>(bias, left); N];
-        for tap in taps {
-            let w = load::<V, WHOLE>(w.add(tap.w), left);
-            for q in 0..N {
-                acc[q] = load::<V, WHOLE>(x.add(tap.x + q * pace), left).fma(w, acc[q]);
-            }
-        }
-        let least = V::splat(least);
-        for q in 0..N {
-            let v = least.max(acc[q]);
-            if WHOLE { v.store(y.add(q * step)) } else { v.store_partial(y.add(q * step), left) }
-        }
-    }
 }
 
 pub(super) fn kernel_grad<T: Scalar>(
@@ -367,6 +371,7 @@ impl<T: Scalar> Kernel for Sum<'_, T> {
         let (plan, c) = (self.plan, self.plan.c);
         let (per_image, row) = (plan.rows.len(), plan.axes[2].made * c);
         let width = <T::V<S> as Lanes>::N;
+        let near = (NEAR / (c * size_of::<T>())).max(8);
         let mut taps: Vec<Tap> = Vec::new();
         for r in self.rows.0..self.rows.1 {
             let (n, at) = (r / per_image, r % per_image);
@@ -375,26 +380,26 @@ impl<T: Scalar> Kernel for Sum<'_, T> {
             for run in &plan.axes[2].runs {
                 plan.taps(run, at, &mut taps);
                 let (step, pace) = (plan.axes[2].step * c, plan.axes[2].pace * c);
-                let mut channel = 0;
-                while channel < c {
-                    let left = (c - channel).min(width);
-                    let mut done = 0;
-                    while done < taps.len() {
-                        let some = (taps.len() - done).min(TAPS);
-                        let taps = &taps[done..done + some];
-                        // SAFETY: the plan's positions lie in the image, taps and channels in the kernel.
-                        unsafe {
-                            let (x, dy) = (x.as_ptr().add(channel), dy.as_ptr().add(run.first * c + channel));
-                            let dw = self.dw.as_mut_ptr().add(channel);
-                            if left == width {
-                                sums::<T::V<S>, true>(taps, x, pace, dy, step, run.count, dw, left);
-                            } else {
-                                sums::<T::V<S>, false>(taps, x, pace, dy, step, run.count, dw, left);
+                for q in (0..run.count).step_by(near) {
+                    let count = near.min(run.count - q);
+                    let mut channel = 0;
+                    while channel < c {
+                        let left = (c - channel).min(width);
+                        for taps in taps.chunks(TAPS) {
+                            // SAFETY: the plan's positions lie in the image, taps and channels in the kernel.
+                            unsafe {
+                                let x = x.as_ptr().add(q * pace + channel);
+                                let dy = dy.as_ptr().add(run.first * c + q * step + channel);
+                                let dw = self.dw.as_mut_ptr().add(channel);
+                                if left == width {
+                                    sums::<T::V<S>, true>(taps, x, pace, dy, step, count, dw, left);
+                                } else {
+                                    sums::<T::V<S>, false>(taps, x, pace, dy, step, count, dw, left);
+                                }
                             }
                         }
-                        done += some;
+                        channel += left;
                     }
-                    channel += left;
                 }
             }
         }

@@ -18,7 +18,7 @@ const ROWS: usize = 192 << 10;
 /// Tasks of one convolution, at least, where there is enough to do.
 pub(super) const TASKS: usize = 16;
 /// A kernel of more bytes is met panel by panel, each with all rows of a task, instead of row by row.
-const LARGE_KERNEL: usize = 256 << 10;
+pub(super) const LARGE_KERNEL: usize = 256 << 10;
 
 /// Columns of a panel.
 pub(super) fn panel_columns<T: Scalar>(l: Level) -> usize {

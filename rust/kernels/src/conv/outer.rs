@@ -11,7 +11,7 @@ use super::tile::{Out, Stretch, even, most_rows, tile};
 use crate::buffer::{AllocError, Buffer};
 use crate::convert::elements_mut;
 use crate::gemm::Scalar;
-use crate::isa::{Isa, Kernel, Lanes, Level, dispatch};
+use crate::isa::{Isa, Kernel, Lanes, Level, dispatch, prefetch};
 use crate::par;
 use crate::shared::Shared;
 
@@ -275,11 +275,15 @@ impl<T: Scalar> Task<'_, T> {
     #[inline(always)]
     fn lay_out<S: Isa>(&self, panel: &mut [T], [from, to, left, right]: [usize; 4], column: usize) {
         let width = self.nr.min(self.columns.1 - column);
+        // A panel takes a part of every pixel: strides that the hardware follows late, so the next panel of these columns is
+        // asked for here.
+        let ahead = (to - from) * (right - left) * self.y_row;
         let mut out = panel.chunks_exact_mut(self.nr);
         for r in from..to {
             let row = (r * self.g.axes[2].n_out + left) * self.y_row + self.y_at + column;
             for p in 0..right - left {
                 let (Some(out), dy) = (out.next(), &self.dy[row + p * self.y_row..][..width]) else { return };
+                prefetch(dy.as_ptr().wrapping_add(ahead));
                 if width == 2 * <T::V<S> as Lanes>::N {
                     // SAFETY: both have two vectors.
                     unsafe {

@@ -66,7 +66,7 @@ impl<T: Scalar> Kernel for Forward<'_, T> {
         let Forward { sizes, first, rows, .. } = self;
         let (u, room) = (sizes.units, sizes.room());
         let n = <T::V<S> as Lanes>::N;
-        let most = if <S::F32 as Lanes>::N == 16 { 8 } else { 3 };
+        let most = if <S::F32 as Lanes>::N == 16 { 8 } else { 4 };
         // SAFETY: the sizes were checked; rows of the scratch have room for whole vectors.
         unsafe {
             let (mut now, mut next) = (self.own, self.own.add(rows * room));

@@ -74,7 +74,7 @@ impl<T: Scalar> Kernel for Forward<'_, T> {
         let Forward { sizes, first, rows, .. } = self;
         let (u, room) = (sizes.units, sizes.room());
         let n = <T::V<S> as Lanes>::N;
-        let most = if <S::F32 as Lanes>::N == 16 { 6 } else { 2 };
+        let most = 6;
         // SAFETY: the sizes were checked; rows of the scratch have room for whole vectors.
         unsafe {
             let (mut now, mut next, c) = (self.own, self.own.add(rows * room), self.own.add(2 * rows * room));
@@ -128,7 +128,22 @@ impl<T: Scalar> Forward<'_, T> {
                 }
             }
             let panel = self.packed.add(u0 * u * 4);
-            accumulate::<T::V<S>, MR, 4>(&mut z, u, now.add(at * room), room, 1, panel, 4 * n);
+            let now_at = now.add(at * room);
+            if <S::F32 as Lanes>::N == 16 || MR <= 2 {
+                accumulate::<T::V<S>, MR, 4>(&mut z, u, now_at, room, 1, panel, 4 * n);
+            } else {
+                // Registers hold the sums of two gates at a time.
+                let mut half = [[<T::V<S>>::splat(T::ZERO); 2]; MR];
+                for first in [0, 2] {
+                    for i in 0..MR {
+                        half[i] = [z[i][first], z[i][first + 1]];
+                    }
+                    accumulate::<T::V<S>, MR, 2>(&mut half, u, now_at, room, 1, panel.add(first * n), 4 * n);
+                    for i in 0..MR {
+                        [z[i][first], z[i][first + 1]] = half[i];
+                    }
+                }
+            }
             for i in 0..MR {
                 let here = (at + i) * room + u0;
                 let before = <T::V<S>>::load(c.add(here));

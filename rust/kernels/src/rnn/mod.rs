@@ -264,7 +264,7 @@ unsafe fn back_product<T: Scalar, S: Isa>(
     room: usize,
 ) {
     let n = <T::V<S> as Lanes>::N;
-    let most = if <S::F32 as Lanes>::N == 16 { 8 } else { 4 };
+    let most = if <S::F32 as Lanes>::N == 16 { 8 } else { 6 };
     let mut u0 = 0;
     while u0 < units {
         // SAFETY: panel u0 / 2n exists.
