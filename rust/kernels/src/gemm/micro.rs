@@ -1,7 +1,7 @@
 //! The micro-kernel: a tile of C in registers, written once over the lane trait.
 
 use super::Scalar;
-use crate::isa::{Isa, Lanes, Real, prefetch};
+use crate::isa::{Isa, Kernel, Lanes, Real, prefetch};
 
 /// Where a tile goes and what is done to it on the way.
 pub(crate) struct Out<T> {
@@ -43,9 +43,9 @@ pub(crate) unsafe fn accumulate<V: Lanes, const MR: usize, const NV: usize>(
     // SAFETY: passed on. With constant strides every address is an offset the loop need not compute.
     unsafe {
         if a_rs == 1 && a_cs == MR && b_rs == NV * V::N {
-            steps(acc, k, a, 1, MR, b, NV * V::N);
+            steps::<V, MR, NV, true>(acc, k, a, 1, MR, b, NV * V::N);
         } else {
-            steps(acc, k, a, a_rs, a_cs, b, b_rs);
+            steps::<V, MR, NV, false>(acc, k, a, a_rs, a_cs, b, b_rs);
         }
     }
 }
@@ -54,7 +54,7 @@ pub(crate) unsafe fn accumulate<V: Lanes, const MR: usize, const NV: usize>(
 const AHEAD: usize = 8;
 
 #[inline(always)]
-unsafe fn steps<V: Lanes, const MR: usize, const NV: usize>(
+unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
     acc: &mut [[V; NV]; MR],
     k: usize,
     a: *const V::T,
@@ -76,16 +76,18 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize>(
         }
         i += 1;
     }
-    for _ in 0..k {
-        // SAFETY: the caller's promise.
-        unsafe {
+    /// One step: a column of A times a row of B.
+    macro_rules! step {
+        () => {
             // A plain loop: a closure would not inherit the instruction set of its caller.
             let mut row = [V::splat(V::T::ZERO); NV];
             for j in 0..NV {
                 row[j] = V::load(b.add(j * V::N));
-                prefetch(b.wrapping_add(AHEAD * b_rs + j * V::N));
+                // One request per cache line.
+                if j * size_of::<V>() % 64 == 0 {
+                    prefetch(b.wrapping_add(AHEAD * b_rs + j * V::N));
+                }
             }
-            prefetch(a.wrapping_add(AHEAD * a_cs));
             for i in 0..MR {
                 let x = V::splat(*a.add(i * a_rs));
                 for j in 0..NV {
@@ -94,6 +96,28 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize>(
             }
             a = a.add(a_cs);
             b = b.add(b_rs);
+        };
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        // Several steps at a time only where addresses are constants: else the compiler moves loads up until registers
+        // are spilled.
+        let fours = if PACKED { k / 4 } else { 0 };
+        for _ in 0..fours {
+            prefetch(a.wrapping_add(AHEAD * a_cs));
+            prefetch(a.wrapping_add((AHEAD + 2) * a_cs));
+            step!();
+            step!();
+            if size_of::<V>() == 64 {
+                prefetch(a.wrapping_add((AHEAD + 1) * a_cs));
+                prefetch(a.wrapping_add((AHEAD + 3) * a_cs));
+            }
+            step!();
+            step!();
+        }
+        for _ in 4 * fours..k {
+            prefetch(a.wrapping_add(AHEAD * a_cs));
+            step!();
         }
     }
     let mut i = 0;
@@ -209,25 +233,32 @@ unsafe fn store_any<V: Lanes, const MR: usize, const NV: usize>(acc: &[[V; NV]; 
     }
 }
 
-#[inline(always)]
-unsafe fn block<V: Lanes, const MR: usize, const NV: usize>(
+/// A tile of exactly `MR` rows and `NV` vectors.
+struct Block<'a, T, const MR: usize, const NV: usize> {
     k: usize,
-    a: *const V::T,
+    a: *const T,
     a_rs: usize,
     a_cs: usize,
-    b: *const V::T,
+    b: *const T,
     b_rs: usize,
-    out: &Out<V::T>,
-) {
-    let mut acc = [[V::splat(V::T::ZERO); NV]; MR];
-    // Rows of C lie far apart: without this every tile would end with a row of cache misses.
-    for i in 0..MR {
-        prefetch(out.c.wrapping_add(i * out.ldc));
-    }
-    // SAFETY: passed on.
-    unsafe {
-        accumulate::<V, MR, NV>(&mut acc, k, a, a_rs, a_cs, b, b_rs);
-        store::<V, MR, NV>(&acc, out);
+    out: &'a Out<T>,
+}
+
+impl<T: Scalar, const MR: usize, const NV: usize> Kernel for Block<'_, T, MR, NV> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Isa>(self) {
+        let Block { k, a, a_rs, a_cs, b, b_rs, out } = self;
+        let mut acc = [[<T::V<S>>::splat(T::ZERO); NV]; MR];
+        // Rows of C lie far apart: without this every tile would end with a row of cache misses.
+        for i in 0..MR {
+            prefetch(out.c.wrapping_add(i * out.ldc));
+        }
+        // SAFETY: passed on from `tile`.
+        unsafe {
+            accumulate::<T::V<S>, MR, NV>(&mut acc, k, a, a_rs, a_cs, b, b_rs);
+            store::<T::V<S>, MR, NV>(&acc, out);
+        }
     }
 }
 
@@ -259,9 +290,9 @@ pub(crate) unsafe fn tile<T: Scalar, S: Isa>(
                     };
                     let a = a.add(at * a_rs);
                     if out.width > <T::V<S> as Lanes>::N {
-                        block::<T::V<S>, $mr, 2>(k, a, a_rs, a_cs, b, b_rs, &out);
+                        S::apart(Block::<T, $mr, 2> { k, a, a_rs, a_cs, b, b_rs, out: &out });
                     } else {
-                        block::<T::V<S>, $mr, 1>(k, a, a_rs, a_cs, b, b_rs, &out);
+                        S::apart(Block::<T, $mr, 1> { k, a, a_rs, a_cs, b, b_rs, out: &out });
                     }
                     at += $mr;
                 }

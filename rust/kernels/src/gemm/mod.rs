@@ -391,46 +391,50 @@ unsafe fn share<T: Scalar>(
 ) -> Result<SharedPanels<T>, AllocError> {
     /// Elements per piece of work.
     const GRAIN: usize = 1 << 14;
+    /// Rows of A or columns of B per piece of work: where they are contiguous, as much is read at a time.
+    const WIDE: usize = 256;
     if !plan.share_a && !plan.share_b {
         return Ok(SharedPanels::default());
     }
     let (mr, nr, kc) = (plan::tile_rows(l), plan::tile_columns::<T>(l), plan.kc);
     let (tiles, panels) = (p.m.div_ceil(mr), p.n.div_ceil(nr));
-    let grain = |width: usize| (GRAIN / (width * p.k)).max(1);
-    let (a_grain, b_grain) = (grain(mr), grain(nr));
     let buffer = |wanted: bool, len: usize| Buffer::scratch(if wanted { len * size_of::<T>() } else { 0 });
     let mut a_buffer = buffer(plan.share_a, pack::Tiles::<T>::len(p.m, p.k, mr, kc))?;
     let mut b_buffer = buffer(plan.share_b, panels * nr * p.k)?;
     let (a_at, b_at) =
         (a_buffer.bytes_mut().as_mut_ptr() as usize, b_buffer.bytes_mut().as_mut_ptr() as usize);
-    let a_pieces = if plan.share_a { tiles.div_ceil(a_grain) } else { 0 };
-    let b_pieces = if plan.share_b { panels.div_ceil(b_grain) } else { 0 };
+    // A piece is some tiles of one block of the sum, or some panels over a part of the sum.
+    let tall = (if p.a_cs == 1 { GRAIN / kc } else { WIDE } / mr).max(1) * mr;
+    let (a_cuts, a_blocks) = (p.m.div_ceil(tall), p.k.div_ceil(kc));
+    let long = GRAIN / WIDE.min(panels * nr);
+    let (b_cuts, b_blocks) = (p.n.div_ceil(WIDE), p.k.div_ceil(long));
+    let a_pieces = if plan.share_a { a_cuts * a_blocks } else { 0 };
+    let b_pieces = if plan.share_b { b_cuts * b_blocks } else { 0 };
     let product = *p;
     par::run(a_pieces + b_pieces, |piece| {
         // The whole product, not its pointers one by one, so that it may cross to another thread.
         let p = &product;
         if piece >= a_pieces {
-            let from = (piece - a_pieces) * b_grain * nr;
-            let to = (from + b_grain * nr).min(p.n);
+            let piece = piece - a_pieces;
+            let (from, k0) = (piece / b_blocks * WIDE, piece % b_blocks * long);
+            let (to, k1) = ((from + WIDE).min(p.n), (k0 + long).min(p.k));
             if let Source::Strided { ptr, rs, cs } = p.b {
-                // SAFETY: the columns exist; their panels belong to this piece alone.
+                // SAFETY: the columns exist; this part of their panels belongs to this piece alone.
                 unsafe {
-                    let out = (b_at as *mut T).add(from * p.k);
-                    pack::b_columns(l, ptr.add(from * cs), rs, cs, to - from, p.k, out);
+                    let out = (b_at as *mut T).add(from * p.k + k0 * nr);
+                    let b = ptr.add(from * cs + k0 * rs);
+                    pack::b_columns(l, b, (rs, cs), to - from, k1 - k0, out, p.k * nr);
                 }
             }
             return;
         }
-        for t in piece * a_grain..((piece + 1) * a_grain).min(tiles) {
-            let (i, rows) = (t * mr, mr.min(p.m - t * mr));
-            for (block, k0) in (0..p.k).step_by(kc).enumerate() {
-                // SAFETY: the tile exists; its place in the buffer belongs to it alone.
-                unsafe {
-                    let out = (a_at as *mut T).add((block * tiles + t) * mr * kc);
-                    let a = p.a.add(i * p.a_rs + k0 * p.a_cs);
-                    pack::a_tile(a, p.a_rs, p.a_cs, rows, kc.min(p.k - k0), mr, out);
-                }
-            }
+        let (from, block) = (piece / a_blocks * tall, piece % a_blocks);
+        let (to, k0) = ((from + tall).min(p.m), block * kc);
+        // SAFETY: the rows exist; their tiles' place in the buffer belongs to this piece alone.
+        unsafe {
+            let out = (a_at as *mut T).add((block * tiles + from / mr) * mr * kc);
+            let a = p.a.add(from * p.a_rs + k0 * p.a_cs);
+            pack::a_rows(l, a, (p.a_rs, p.a_cs), to - from, kc.min(p.k - k0), mr, out, mr * kc);
         }
     });
     let tiles = pack::Tiles { ptr: a_at as *const T, mr, kc, count: tiles };
@@ -530,25 +534,15 @@ unsafe fn tiles<T: Scalar, S: Isa>(
         // SAFETY: the caller's promise covers every element that is named below.
         unsafe {
             if plan.pack_a {
-                for t in 0..a_tiles {
-                    let (i, rows) = (m0 + t * mr, mr.min(m1 - m0 - t * mr));
-                    pack::a_tile(
-                        p.a.add(i * p.a_rs + k0 * p.a_cs),
-                        p.a_rs,
-                        p.a_cs,
-                        rows,
-                        k1 - k0,
-                        mr,
-                        a_block.add(t * mr * kc),
-                    );
-                }
+                let a = p.a.add(m0 * p.a_rs + k0 * p.a_cs);
+                pack::a_block::<T, S>(a, p.a_rs, p.a_cs, m1 - m0, k1 - k0, mr, a_block, mr * kc);
             }
             if let (Source::Strided { ptr, rs, cs }, true) = (p.b, own_b) {
                 let b = ptr.add(k0 * rs + n0 * cs);
-                pack::b_block::<T, S>(b, rs, cs, n1 - n0, k1 - k0, nr, b_block);
+                pack::b_block::<T, S>(b, rs, cs, n1 - n0, k1 - k0, nr, b_block, (k1 - k0) * nr);
             }
-            let mut j = n0;
-            while j < n1 {
+            let (mut j, mut from, mut to) = (n0, m0, m1.min(m0.saturating_add(plan.block)));
+            while from < m1 {
                 let width = nr.min(n1 - j);
                 let (b, b_rs) = match p.b {
                     Source::Packed { ptr, nr } => (ptr.add(j / nr * nr * p.k + k0 * nr), nr),
@@ -559,11 +553,11 @@ unsafe fn tiles<T: Scalar, S: Isa>(
                         (b_block.cast_const(), nr)
                     }
                 };
-                let mut i = m0;
-                while i < m1 {
+                let mut i = from;
+                while i < to {
                     // Where tiles need not start at multiples of `mr`, the last ones share the rows evenly: a tile of two
                     // rows takes nearly as long as one of six.
-                    let left = m1 - i;
+                    let left = to - i;
                     let rows = if fixed { mr.min(left) } else { left.div_ceil(left.div_ceil(mr)) };
                     let (a, a_rs, a_cs) = if let Some(tiles) = p.a_tiles {
                         (tiles.at(i, k0), 1, mr)
@@ -589,6 +583,9 @@ unsafe fn tiles<T: Scalar, S: Isa>(
                     i += rows;
                 }
                 j += width;
+                if j >= n1 {
+                    (j, from, to) = (n0, to, m1.min(to.saturating_add(plan.block)));
+                }
             }
         }
         k0 = k1;

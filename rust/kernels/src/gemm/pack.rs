@@ -2,7 +2,35 @@
 
 use super::{Mat, Scalar};
 use crate::buffer::{AllocError, Buffer};
-use crate::isa::{Isa, Kernel, Lanes, Level, dispatch, level};
+use crate::isa::{Isa, Kernel, Lanes, Level, Real, dispatch, level};
+
+/// `rows` vectors of `len` numbers at a stride of `ld`, transposed; what is missing of a whole square is zero.
+///
+/// # Safety
+/// The numbers exist; neither count is above the number of lanes.
+#[inline(always)]
+unsafe fn turned<V: Lanes>(from: *const V::T, ld: usize, rows: usize, len: usize) -> [V; 16] {
+    let mut lines = [V::splat(V::T::ZERO); 16];
+    // SAFETY: the caller's promise.
+    unsafe {
+        if len == V::N {
+            // A loop of fixed length: the vectors stay in registers.
+            for i in 0..V::N {
+                if i < rows {
+                    lines[i] = V::load(from.add(i * ld));
+                }
+            }
+        } else {
+            for i in 0..V::N {
+                if i < rows {
+                    lines[i] = V::load_partial(from.add(i * ld), len);
+                }
+            }
+        }
+    }
+    V::transpose(&mut lines);
+    lines
+}
 
 /// `k` rows of `width` columns of B as `k` rows of `nr`, padded with zeros.
 ///
@@ -35,36 +63,39 @@ pub(crate) unsafe fn b_panel<T: Scalar, S: Isa>(
                     *out.add(p * nr + j) = if j < width { *b.add(p * rs + j) } else { T::ZERO };
                 }
             }
-        } else {
-            // Columns are the contiguous direction: go along them in short runs, so that both sides stay in cache.
-            const RUN: usize = 16;
+        } else if rs == 1 {
+            // Columns are the contiguous direction: squares are transposed in registers.
             let mut p = 0;
             while p < k {
-                let run = RUN.min(k - p);
-                for j in 0..nr {
-                    if j < width {
-                        let column = b.add(p * rs + j * cs);
-                        for q in 0..run {
-                            *out.add((p + q) * nr + j) = *column.add(q * rs);
-                        }
-                    } else {
-                        for q in 0..run {
-                            *out.add((p + q) * nr + j) = T::ZERO;
-                        }
+                let len = n.min(k - p);
+                let mut j = 0;
+                while j < nr {
+                    let columns = n.min(width.saturating_sub(j));
+                    let lines = turned::<T::V<S>>(b.wrapping_add(p + j * cs), cs, columns, len);
+                    for (q, line) in lines[..len].iter().enumerate() {
+                        line.store(out.add((p + q) * nr + j));
                     }
+                    j += n;
                 }
-                p += run;
+                p += len;
+            }
+        } else {
+            for p in 0..k {
+                for j in 0..nr {
+                    *out.add(p * nr + j) = if j < width { *b.add(p * rs + j * cs) } else { T::ZERO };
+                }
             }
         }
     }
 }
 
-/// `rows` rows of A as `k` columns of `mr`; rows that are missing are left as they are, since nothing reads them.
+/// `rows` rows of A as tiles of `mr` rows, each `k` columns of `mr`, `size` elements from tile to tile. Rows that are
+/// missing of the last tile hold anything, since nothing reads them.
 ///
 /// # Safety
-/// The elements exist; `out` has room for `k·mr`.
+/// The elements exist; `out` has room for whole tiles of `k·mr`.
 #[inline(always)]
-pub(crate) unsafe fn a_tile<T: Copy>(
+pub(crate) unsafe fn a_block<T: Scalar, S: Isa>(
     a: *const T,
     rs: usize,
     cs: usize,
@@ -72,30 +103,125 @@ pub(crate) unsafe fn a_tile<T: Copy>(
     k: usize,
     mr: usize,
     out: *mut T,
+    size: usize,
 ) {
-    // SAFETY: the caller's promise.
+    /// Tiles that are filled at the same time where columns are contiguous: columns lie far apart, so each should be
+    /// read for long, and each of these writes keeps a line of the cache.
+    const TOGETHER: usize = 16;
+    let n = <T::V<S> as Lanes>::N;
+    // SAFETY: the caller's promise. A vector that is wider than a tile is written whole: what it spills is in the next
+    // column, which is written later; the last column is written by parts.
     unsafe {
         if rs == 1 {
-            for p in 0..k {
-                for i in 0..rows {
-                    *out.add(p * mr + i) = *a.add(p * cs + i);
-                }
-            }
-        } else {
-            for i in 0..rows {
+            let mut first = 0;
+            while first < rows {
+                let last = rows.min(first + TOGETHER * mr);
                 for p in 0..k {
-                    *out.add(p * mr + i) = *a.add(i * rs + p * cs);
+                    let from = a.add(p * cs);
+                    let mut out = out.add(first / mr * size + p * mr);
+                    let mut i = first;
+                    while i < last {
+                        if n >= mr && p + 1 < k {
+                            let line = if i + n <= rows {
+                                <T::V<S>>::load(from.add(i))
+                            } else {
+                                <T::V<S>>::load_partial(from.add(i), rows - i)
+                            };
+                            line.store(out);
+                        } else {
+                            for q in 0..mr.min(rows - i) {
+                                *out.add(q) = *from.add(i + q);
+                            }
+                        }
+                        out = out.wrapping_add(size);
+                        i += mr;
+                    }
+                }
+                first = last;
+            }
+            return;
+        }
+        let mut i = 0;
+        while i < rows {
+            let (a, out) = (a.add(i * rs), out.add(i / mr * size));
+            let high = mr.min(rows - i);
+            if cs == 1 {
+                let mut q = 0;
+                while q < high {
+                    let some = n.min(high - q);
+                    let whole = q == 0 && n >= mr;
+                    let mut p = 0;
+                    while p < k {
+                        let len = n.min(k - p);
+                        let lines = turned::<T::V<S>>(a.add(q * rs + p), rs, some, len);
+                        let to = out.add(p * mr + q);
+                        if whole && len == n && p + n < k {
+                            for c in 0..n {
+                                lines[c].store(to.add(c * mr));
+                            }
+                        } else {
+                            for (c, line) in lines[..len].iter().enumerate() {
+                                line.store_partial(to.add(c * mr), some);
+                            }
+                        }
+                        p += len;
+                    }
+                    q += n;
+                }
+            } else {
+                for q in 0..high {
+                    for p in 0..k {
+                        *out.add(p * mr + q) = *a.add(q * rs + p * cs);
+                    }
                 }
             }
+            i += mr;
         }
     }
 }
 
-/// `k` rows of `columns` columns of B as panels of `nr` columns, one after the other. Rows are read along their whole
-/// width where they are contiguous: pieces of a panel's width at large strides would each miss the cache.
+/// [`a_block`] at a given level.
 ///
 /// # Safety
-/// The elements exist; `out` has room for `columns` rounded up to whole panels, times `k`.
+/// As for [`a_block`].
+pub(crate) unsafe fn a_rows<T: Scalar>(
+    level: Level,
+    a: *const T,
+    (rs, cs): (usize, usize),
+    rows: usize,
+    k: usize,
+    mr: usize,
+    out: *mut T,
+    size: usize,
+) {
+    struct Pack<T> {
+        a: *const T,
+        rs: usize,
+        cs: usize,
+        rows: usize,
+        k: usize,
+        mr: usize,
+        out: *mut T,
+        size: usize,
+    }
+    impl<T: Scalar> Kernel for Pack<T> {
+        type Out = ();
+        #[inline(always)]
+        fn run<S: Isa>(self) {
+            let Pack { a, rs, cs, rows, k, mr, out, size } = self;
+            // SAFETY: passed on.
+            unsafe { a_block::<T, S>(a, rs, cs, rows, k, mr, out, size) }
+        }
+    }
+    dispatch(level, Pack { a, rs, cs, rows, k, mr, out, size })
+}
+
+/// `k` rows of `columns` columns of B as panels of `nr` columns, `size` elements from panel to panel. Rows are read
+/// along their whole width where they are contiguous: pieces of a panel's width at large strides would each miss the
+/// cache.
+///
+/// # Safety
+/// The elements exist; `out` has room for whole panels of `k·nr`.
 #[inline(always)]
 pub(crate) unsafe fn b_block<T: Scalar, S: Isa>(
     b: *const T,
@@ -105,6 +231,7 @@ pub(crate) unsafe fn b_block<T: Scalar, S: Isa>(
     k: usize,
     nr: usize,
     out: *mut T,
+    size: usize,
 ) {
     let n = <T::V<S> as Lanes>::N;
     let whole = if cs == 1 { columns / nr } else { 0 };
@@ -114,13 +241,13 @@ pub(crate) unsafe fn b_block<T: Scalar, S: Isa>(
             for panel in 0..whole {
                 let mut j = 0;
                 while j < nr {
-                    <T::V<S>>::load(b.add(p * rs + panel * nr + j)).store(out.add((panel * k + p) * nr + j));
+                    <T::V<S>>::load(b.add(p * rs + panel * nr + j)).store(out.add(panel * size + p * nr + j));
                     j += n;
                 }
             }
         }
         for j in (whole * nr..columns).step_by(nr) {
-            b_panel::<T, S>(b.add(j * cs), rs, cs, nr.min(columns - j), k, nr, out.add(j * k));
+            b_panel::<T, S>(b.add(j * cs), rs, cs, nr.min(columns - j), k, nr, out.add(j / nr * size));
         }
     }
 }
@@ -132,11 +259,11 @@ pub(crate) unsafe fn b_block<T: Scalar, S: Isa>(
 pub(crate) unsafe fn b_columns<T: Scalar>(
     level: Level,
     b: *const T,
-    rs: usize,
-    cs: usize,
+    (rs, cs): (usize, usize),
     columns: usize,
     k: usize,
     out: *mut T,
+    size: usize,
 ) {
     struct Pack<T> {
         b: *const T,
@@ -145,17 +272,19 @@ pub(crate) unsafe fn b_columns<T: Scalar>(
         columns: usize,
         k: usize,
         out: *mut T,
+        size: usize,
     }
     impl<T: Scalar> Kernel for Pack<T> {
         type Out = ();
         #[inline(always)]
         fn run<S: Isa>(self) {
             let nr = 2 * <T::V<S> as Lanes>::N;
+            let Pack { b, rs, cs, columns, k, out, size } = self;
             // SAFETY: passed on.
-            unsafe { b_block::<T, S>(self.b, self.rs, self.cs, self.columns, self.k, nr, self.out) }
+            unsafe { b_block::<T, S>(b, rs, cs, columns, k, nr, out, size) }
         }
     }
-    dispatch(level, Pack { b, rs, cs, columns, k, out })
+    dispatch(level, Pack { b, rs, cs, columns, k, out, size })
 }
 
 /// A matrix A in tiles, shared by all tasks of one product: blocks of `kc` columns, in them tiles of `mr` rows.
@@ -207,7 +336,8 @@ impl<T: Scalar> PackedB<T> {
         let mut buffer = Buffer::scratch(n.next_multiple_of(nr) * k * size_of::<T>())?;
         // SAFETY: b was checked; the buffer has room for whole panels.
         unsafe {
-            b_columns(level, b.data.as_ptr(), b.rs, b.cs, n, k, buffer.bytes_mut().as_mut_ptr().cast())
+            let out = buffer.bytes_mut().as_mut_ptr().cast();
+            b_columns(level, b.data.as_ptr(), (b.rs, b.cs), n, k, out, k * nr);
         };
         Ok(PackedB { buffer, k, n, nr, level, kind: std::marker::PhantomData })
     }

@@ -4,9 +4,15 @@ use super::{Product, Scalar, Source};
 use crate::isa::Level;
 
 /// Rows of K per block, at most: a panel of B (kc·nr values) stays in the first-level cache while tiles of A pass by.
-/// Longer blocks spend less on reading and writing C.
-const KC: usize = 384;
-/// Rows of C per task: a block of A (rows·kc values) stays in the second-level cache.
+/// Longer blocks spend less on reading and writing C. Processors with AVX-512 have larger caches.
+fn block_length(l: Level) -> usize {
+    if l == Level::Avx512 { 384 } else { 288 }
+}
+/// Rows of A that meet all panels of B of a task before the next ones: they stay in the second-level cache.
+fn block_rows(l: Level) -> usize {
+    if l == Level::Avx512 { ROWS } else { ROWS / 2 }
+}
+/// Rows of C per task.
 const ROWS: usize = 288;
 /// Columns of C per task.
 const COLUMNS: usize = 256;
@@ -23,6 +29,8 @@ const SHARED_PANELS: usize = 12;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub kc: usize,
+    /// Rows of A that are met by all panels of B before the next rows.
+    pub block: usize,
     /// All of A is packed once, before the tasks, which share it.
     pub share_a: bool,
     /// Every task packs its block of A.
@@ -63,21 +71,25 @@ impl Plan {
         let mut columns = COLUMNS.min(n.next_multiple_of(nr));
         let mut rows = (ROWS / mr * mr).min(m.next_multiple_of(mr));
         let count = |rows: usize, columns: usize| m.div_ceil(rows) * n.div_ceil(columns) * batch;
-        // Cut columns first (each panel of B is then packed once), rows when no columns are left to cut.
-        while count(rows, columns) < TASKS && flops(rows, columns) > TASK && columns > nr {
-            columns = (columns / 2).next_multiple_of(nr);
-        }
-        while count(rows, columns) < TASKS && flops(rows, columns) > TASK && rows > mr {
-            rows = (rows / 2).next_multiple_of(mr);
+        // Cut columns first (each panel of B is then packed once), but not to strips that would stream all of A past a
+        // panel or two; what is left to cut is cut next.
+        while count(rows, columns) < TASKS && flops(rows, columns) > TASK && (columns > nr || rows > mr) {
+            if columns > nr && (4 * columns >= rows || rows <= mr) {
+                columns = (columns / 2).next_multiple_of(nr);
+            } else {
+                rows = (rows / 2).next_multiple_of(mr);
+            }
         }
         let panels = columns / nr;
         let strided_rows = p.a_rs * size_of::<T>();
-        let share_a = !dot && batch == 1 && m >= 4 * mr && k >= 64 && n >= SHARED_PANELS * nr;
+        // Rows that are contiguous are as good as packed, unless they get into each other's way in the cache.
+        let scattered = p.a_cs != 1 || strided_rows.is_multiple_of(4096) || l == Level::Avx512;
+        let share_a = !dot && scattered && batch == 1 && m >= 4 * mr && k >= 64 && n >= SHARED_PANELS * nr;
         let pack_a = !dot
             && !share_a
             && m > 1
             && panels >= 2
-            && (p.a_cs != 1 || (strided_rows.is_multiple_of(4096) && panels >= 8));
+            && ((p.a_cs != 1 && k >= 64) || (strided_rows.is_multiple_of(4096) && panels >= 8));
         let pack_b = m > 2 * mr && matches!(p.b, Source::Strided { .. });
         let share_b = !dot && batch == 1 && pack_b && m > rows;
         let tiles = count(rows, columns);
@@ -87,9 +99,11 @@ impl Plan {
             1
         };
         // Blocks of equal length.
-        let kc = k.div_ceil(k.div_ceil(KC).max(1)).next_multiple_of(8).clamp(8, KC);
+        let most = block_length(l);
+        let kc = k.div_ceil(k.div_ceil(most).max(1)).next_multiple_of(8).clamp(8, most);
         Plan {
             kc,
+            block: block_rows(l) / mr * mr,
             share_a: share_a && k_chunks == 1,
             pack_a,
             share_b: share_b && k_chunks == 1,

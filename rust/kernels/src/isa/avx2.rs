@@ -4,7 +4,7 @@
 //! machine has AVX2 and FMA; pointer arguments are the callers' promise, as the trait states.
 #![allow(clippy::undocumented_unsafe_blocks)]
 
-use super::{Isa, Lanes, operators};
+use super::{Isa, Kernel, Lanes, operators};
 use std::arch::x86_64::*;
 
 /// The level with AVX2 and FMA.
@@ -14,6 +14,15 @@ pub(crate) struct Avx2;
 impl Isa for Avx2 {
     type F32 = F32x8;
     type F64 = F64x4;
+    #[inline(always)]
+    fn apart<K: Kernel>(kernel: K) -> K::Out {
+        #[inline(never)]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn run<K: Kernel>(kernel: K) -> K::Out {
+            kernel.run::<Avx2>()
+        }
+        unsafe { run(kernel) }
+    }
 }
 
 /// Sliding a window over this table gives the lane masks of partial loads and stores.
@@ -196,6 +205,36 @@ impl Lanes for F32x8 {
     #[inline(always)]
     fn int_shr(a: __m256i, n: u32) -> __m256i {
         unsafe { _mm256_srl_epi32(a, _mm_cvtsi32_si128(n as i32)) }
+    }
+    #[inline(always)]
+    fn transpose(r: &mut [Self; 16]) {
+        unsafe {
+            // Pairs of rows, then fours, within halves of registers; the halves change places last.
+            let (a, b) = (_mm256_unpacklo_ps(r[0].0, r[1].0), _mm256_unpackhi_ps(r[0].0, r[1].0));
+            let (c, d) = (_mm256_unpacklo_ps(r[2].0, r[3].0), _mm256_unpackhi_ps(r[2].0, r[3].0));
+            let (e, f) = (_mm256_unpacklo_ps(r[4].0, r[5].0), _mm256_unpackhi_ps(r[4].0, r[5].0));
+            let (g, h) = (_mm256_unpacklo_ps(r[6].0, r[7].0), _mm256_unpackhi_ps(r[6].0, r[7].0));
+            let top = [
+                _mm256_shuffle_ps::<0x44>(a, c),
+                _mm256_shuffle_ps::<0xee>(a, c),
+                _mm256_shuffle_ps::<0x44>(b, d),
+                _mm256_shuffle_ps::<0xee>(b, d),
+            ];
+            let bottom = [
+                _mm256_shuffle_ps::<0x44>(e, g),
+                _mm256_shuffle_ps::<0xee>(e, g),
+                _mm256_shuffle_ps::<0x44>(f, h),
+                _mm256_shuffle_ps::<0xee>(f, h),
+            ];
+            r[0] = F32x8(_mm256_permute2f128_ps::<0x20>(top[0], bottom[0]));
+            r[1] = F32x8(_mm256_permute2f128_ps::<0x20>(top[1], bottom[1]));
+            r[2] = F32x8(_mm256_permute2f128_ps::<0x20>(top[2], bottom[2]));
+            r[3] = F32x8(_mm256_permute2f128_ps::<0x20>(top[3], bottom[3]));
+            r[4] = F32x8(_mm256_permute2f128_ps::<0x31>(top[0], bottom[0]));
+            r[5] = F32x8(_mm256_permute2f128_ps::<0x31>(top[1], bottom[1]));
+            r[6] = F32x8(_mm256_permute2f128_ps::<0x31>(top[2], bottom[2]));
+            r[7] = F32x8(_mm256_permute2f128_ps::<0x31>(top[3], bottom[3]));
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! machine has AVX-512; pointer arguments are the callers' promise, as the trait states.
 #![allow(clippy::undocumented_unsafe_blocks)]
 
-use super::{Isa, Lanes, operators};
+use super::{Isa, Kernel, Lanes, operators};
 use std::arch::x86_64::*;
 
 /// The level with AVX-512.
@@ -14,6 +14,44 @@ pub(crate) struct Avx512;
 impl Isa for Avx512 {
     type F32 = F32x16;
     type F64 = F64x8;
+    #[inline(always)]
+    fn apart<K: Kernel>(kernel: K) -> K::Out {
+        #[inline(never)]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+        fn run<K: Kernel>(kernel: K) -> K::Out {
+            kernel.run::<Avx512>()
+        }
+        unsafe { run(kernel) }
+    }
+}
+
+/// 16 rows of 16 numbers of 32 bits, transposed.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn transpose(r: &mut [__m512i; 16]) {
+    let mut t = *r;
+    for i in 0..8 {
+        t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
+        t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
+    }
+    for g in 0..4 {
+        let [a, b, c, d] = [t[4 * g], t[4 * g + 1], t[4 * g + 2], t[4 * g + 3]];
+        r[4 * g] = _mm512_unpacklo_epi64(a, c);
+        r[4 * g + 1] = _mm512_unpackhi_epi64(a, c);
+        r[4 * g + 2] = _mm512_unpacklo_epi64(b, d);
+        r[4 * g + 3] = _mm512_unpackhi_epi64(b, d);
+    }
+    let u = *r;
+    for c in 0..4 {
+        let even = _mm512_shuffle_i32x4::<0x88>(u[c], u[4 + c]);
+        let odd = _mm512_shuffle_i32x4::<0xdd>(u[c], u[4 + c]);
+        let even2 = _mm512_shuffle_i32x4::<0x88>(u[8 + c], u[12 + c]);
+        let odd2 = _mm512_shuffle_i32x4::<0xdd>(u[8 + c], u[12 + c]);
+        r[c] = _mm512_shuffle_i32x4::<0x88>(even, even2);
+        r[8 + c] = _mm512_shuffle_i32x4::<0xdd>(even, even2);
+        r[4 + c] = _mm512_shuffle_i32x4::<0x88>(odd, odd2);
+        r[12 + c] = _mm512_shuffle_i32x4::<0xdd>(odd, odd2);
+    }
 }
 
 /// 16 lanes of f32.
@@ -198,6 +236,19 @@ impl Lanes for F32x16 {
     #[inline(always)]
     fn int_shr(a: __m512i, n: u32) -> __m512i {
         unsafe { _mm512_srl_epi32(a, _mm_cvtsi32_si128(n as i32)) }
+    }
+    #[inline(always)]
+    fn transpose(rows: &mut [Self; 16]) {
+        unsafe {
+            let mut bits = [_mm512_setzero_si512(); 16];
+            for i in 0..16 {
+                bits[i] = _mm512_castps_si512(rows[i].0);
+            }
+            transpose(&mut bits);
+            for i in 0..16 {
+                rows[i] = F32x16(_mm512_castsi512_ps(bits[i]));
+            }
+        }
     }
 }
 

@@ -105,6 +105,9 @@ pub(crate) trait Isa: Copy + 'static {
     type F32: Lanes<T = f32>;
     /// Float64 lanes.
     type F64: Lanes<T = f64>;
+    /// Runs `kernel` as a function of its own: in the midst of a large one the compiler runs out of registers for
+    /// addresses.
+    fn apart<K: Kernel>(kernel: K) -> K::Out;
 }
 
 /// A float type that has lanes: f32 or f64.
@@ -374,6 +377,21 @@ pub(crate) trait Lanes:
         // SAFETY: N is at most 16.
         unsafe { Self::load(a.as_ptr()) }
     }
+    /// Lane j of vector i and lane i of vector j change places, among the first `N` vectors.
+    #[inline(always)]
+    fn transpose(rows: &mut [Self; 16]) {
+        let mut x = [[Self::T::ZERO; 16]; 16];
+        for i in 0..Self::N {
+            x[i] = rows[i].to_array();
+        }
+        for i in 0..Self::N {
+            let mut column = [Self::T::ZERO; 16];
+            for j in 0..Self::N {
+                column[j] = x[j][i];
+            }
+            rows[i] = Self::load_array(&column);
+        }
+    }
     /// The sum of the lanes, by halves.
     #[inline(always)]
     fn sum(self) -> Self::T {
@@ -547,6 +565,15 @@ mod tests {
         assert_eq!(a.largest().f64(), V::N as f64);
         let odd = a.eq(V::splat(V::T::of(3.0)));
         assert_eq!(V::movemask(odd), 4);
+        let mut square = [a; 16];
+        for (i, row) in square[..V::N].iter_mut().enumerate() {
+            *row = a + V::splat(V::T::of(100.0 * i as f64));
+        }
+        V::transpose(&mut square);
+        for (i, row) in square[..V::N].iter().enumerate() {
+            let row = row.to_array();
+            assert!((0..V::N).all(|j| row[j].f64() == (100 * j + i + 1) as f64));
+        }
         let mut bytes = [7u8; 17];
         // SAFETY: 17 bytes are more than N.
         unsafe { V::mask_store(V::not(odd), bytes.as_mut_ptr()) };

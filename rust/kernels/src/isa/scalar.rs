@@ -1,6 +1,6 @@
 //! Lanes as plain arrays: right on every machine, and vectorised by the compiler where it can.
 
-use super::{Isa, Lanes, operators};
+use super::{Isa, Kernel, Lanes, operators};
 
 /// The level without any particular instructions.
 #[derive(Clone, Copy)]
@@ -9,6 +9,10 @@ pub(crate) struct Portable;
 impl Isa for Portable {
     type F32 = Array32;
     type F64 = Array64;
+    #[inline(never)]
+    fn apart<K: Kernel>(kernel: K) -> K::Out {
+        kernel.run::<Portable>()
+    }
 }
 
 macro_rules! array {

@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::tiles::{BLOCK, PANEL, STEP};
+use crate::isa::avx512::transpose;
 
 /// A matrix by address and strides, in elements.
 #[derive(Clone, Copy)]
@@ -15,35 +16,6 @@ pub(super) struct Raw {
 /// The low `n` of 16 or 32 lanes.
 fn low(n: usize) -> u32 {
     if n >= 32 { u32::MAX } else { (1 << n) - 1 }
-}
-
-/// 16 rows of 16 numbers of 32 bits, transposed.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn transpose(r: &mut [__m512i; 16]) {
-    let mut t = *r;
-    for i in 0..8 {
-        t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-        t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-    }
-    for g in 0..4 {
-        let [a, b, c, d] = [t[4 * g], t[4 * g + 1], t[4 * g + 2], t[4 * g + 3]];
-        r[4 * g] = _mm512_unpacklo_epi64(a, c);
-        r[4 * g + 1] = _mm512_unpackhi_epi64(a, c);
-        r[4 * g + 2] = _mm512_unpacklo_epi64(b, d);
-        r[4 * g + 3] = _mm512_unpackhi_epi64(b, d);
-    }
-    let u = *r;
-    for c in 0..4 {
-        let even = _mm512_shuffle_i32x4::<0x88>(u[c], u[4 + c]);
-        let odd = _mm512_shuffle_i32x4::<0xdd>(u[c], u[4 + c]);
-        let even2 = _mm512_shuffle_i32x4::<0x88>(u[8 + c], u[12 + c]);
-        let odd2 = _mm512_shuffle_i32x4::<0xdd>(u[8 + c], u[12 + c]);
-        r[c] = _mm512_shuffle_i32x4::<0x88>(even, even2);
-        r[8 + c] = _mm512_shuffle_i32x4::<0xdd>(even, even2);
-        r[4 + c] = _mm512_shuffle_i32x4::<0x88>(odd, odd2);
-        r[12 + c] = _mm512_shuffle_i32x4::<0xdd>(odd, odd2);
-    }
 }
 
 /// Pairs from two rows of up to 16 numbers.

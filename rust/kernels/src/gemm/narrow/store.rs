@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::pack::transpose;
 use super::tiles::{BLOCK, Block};
+use crate::isa::avx512::transpose;
 use crate::map::Unary;
 
 /// Where a block goes.
