@@ -71,11 +71,26 @@ pub struct Rules<'a, T> {
 
 /// Elements of a strip of scores: a quarter of a megabyte, so that two fit the second-level cache.
 const STRIP: usize = 1 << 16;
+/// Queries per block at most, where later keys are skipped.
+const CAUSAL_BLOCK: usize = 48;
+
+impl<T> Rules<'_, T> {
+    /// Are keys behind a block's last query left out? With a mask a row may see nothing at all, and then means all keys.
+    fn skips(&self) -> bool {
+        self.causal && self.mask.is_none()
+    }
+}
 
 impl Sizes {
     /// Queries per block.
-    fn block(&self) -> usize {
-        (STRIP / self.keys.max(1)).clamp(16, 128)
+    fn block<T>(&self, rules: &Rules<'_, T>) -> usize {
+        let most = (STRIP / self.keys.max(1)).clamp(16, 128);
+        if !rules.skips() {
+            return most;
+        }
+        // Shorter blocks skip more of what lies behind their last query; all about equally long.
+        let blocks = self.queries.div_ceil(most.min(CAUSAL_BLOCK)).max(1);
+        self.queries.div_ceil(blocks).max(1)
     }
 
     fn check<T>(&self, q: &Grid<'_, T>, k: &Grid<'_, T>, v: &Grid<'_, T>, rules: &Rules<'_, T>) {
@@ -112,11 +127,9 @@ struct Block {
 
 impl Sizes {
     fn block_at<T>(&self, batch: usize, head: usize, index: usize, rules: &Rules<'_, T>) -> Block {
-        let first = index * self.block();
-        let rows = self.block().min(self.queries - first);
-        // With a mask a row may see nothing at all, and then means all keys: nothing is skipped.
-        let skip = rules.causal && rules.mask.is_none();
-        let keys = if skip { (first + rows).min(self.keys) } else { self.keys };
+        let first = index * self.block(rules);
+        let rows = self.block(rules).min(self.queries - first);
+        let keys = if rules.skips() { (first + rows).min(self.keys) } else { self.keys };
         Block { batch, head, shared: head / (self.heads / self.shared), first, rows, keys }
     }
 }
@@ -170,7 +183,7 @@ pub(crate) fn forward_at<T: Scalar>(
         lse.fill(-T::INF);
         return Ok(());
     }
-    let blocks = queries.div_ceil(sizes.block());
+    let blocks = queries.div_ceil(sizes.block(&rules));
     let failed = AtomicUsize::new(0);
     let (y, lse) = (Shared::new(y), Shared::new(lse));
     par::run(batch * heads * blocks, |task| {
@@ -253,13 +266,13 @@ pub fn backward<T: Scalar>(
         return Ok(());
     }
     let group = heads / shared;
-    let blocks = queries.div_ceil(sizes.block());
+    let blocks = queries.div_ceil(sizes.block(&rules));
     let failed = AtomicUsize::new(0);
     let (dq, dk, dv) = (Shared::new(dq), Shared::new(dk), Shared::new(dv));
     // One task per head of keys: what all queries add to its gradients is added in one order.
     par::run(batch * shared, |task| {
         let (b, one) = (task / shared, task % shared);
-        let most = sizes.block().min(queries) * keys;
+        let most = sizes.block(&rules).min(queries) * keys;
         let len = 2 * most + keys;
         let Ok(mut buffer) = Buffer::scratch(len * size_of::<T>()) else {
             return failed.store(len * size_of::<T>(), Ordering::Relaxed);
@@ -338,10 +351,45 @@ fn scores<T: Scalar>(l: Level, sizes: &Sizes, at: &Block, q: &Grid<'_, T>, k: &G
     }
 }
 
-/// What a row of scores becomes: scaled, biased, masked. Gives the number of keys that count, the largest score, and
-/// whether all were forbidden (then all count the same).
+/// A row of scores that was made ready.
+struct Ready<T> {
+    /// How many keys count.
+    n: usize,
+    /// What the scores are still to be multiplied with.
+    factor: T,
+    /// The largest score, where it was asked for.
+    largest: T,
+    /// All were forbidden; then all count the same.
+    none: bool,
+}
+
+/// The largest of `row`, each number times `factor`.
 #[inline(always)]
-fn prepare<T: Scalar, S: Isa>(rules: &Rules<'_, T>, at: &Block, r: usize, row: &mut [T]) -> (usize, T, bool) {
+fn largest_of<V: Lanes>(row: &[V::T], factor: V) -> V::T {
+    const CHAINS: usize = 4;
+    let low = V::splat(-V::T::INF);
+    let mut best = [low; CHAINS];
+    let mut whole = row.chunks_exact(CHAINS * V::N);
+    for x in &mut whole {
+        for u in 0..CHAINS {
+            best[u] = (part::<V>(&x[u * V::N..(u + 1) * V::N]) * factor).max_nan(best[u]);
+        }
+    }
+    for x in whole.remainder().chunks(V::N) {
+        best[0] = (part::<V>(x) * factor).first(x.len(), low).max_nan(best[0]);
+    }
+    (best[0].max_nan(best[1])).max_nan(best[2].max_nan(best[3])).largest()
+}
+
+/// Biases and masks a row of scores. Only where there is something to do besides scaling is the row written.
+#[inline(always)]
+fn prepare<T: Scalar, S: Isa>(
+    rules: &Rules<'_, T>,
+    at: &Block,
+    r: usize,
+    row: &mut [T],
+    largest: bool,
+) -> Ready<T> {
     let i = at.first + r;
     let seen = if rules.causal { (i + 1).min(row.len()) } else { row.len() };
     // What is skipped need not be computed; where a mask may forbid all, what is not seen is one of the forbidden.
@@ -350,6 +398,10 @@ fn prepare<T: Scalar, S: Isa>(rules: &Rules<'_, T>, at: &Block, r: usize, row: &
     let width = <T::V<S> as Lanes>::N;
     let splat = <T::V<S> as Lanes>::splat;
     let row = &mut row[..n];
+    if rules.bias.is_none() && rules.mask.is_none() {
+        let largest = if largest { largest_of::<T::V<S>>(row, splat(scale)) } else { T::ZERO };
+        return Ready { n, factor: scale, largest, none: false };
+    }
     if let Some(bias) = rules.bias {
         let from = bias.at(at.batch, at.head, i);
         if bias.strides[3] == 1 {
@@ -379,17 +431,16 @@ fn prepare<T: Scalar, S: Isa>(rules: &Rules<'_, T>, at: &Block, r: usize, row: &
         }
         row[seen..].fill(low());
     }
-    let mut largest = splat(-T::INF);
-    for x in row.chunks(width) {
-        largest = largest.max_nan(part::<T::V<S>>(x).first(x.len(), splat(-T::INF)));
+    let mut most = T::ZERO;
+    if largest || rules.mask.is_some() {
+        most = largest_of::<T::V<S>>(row, splat(T::ONE));
     }
-    let mut largest = largest.largest();
-    let none = rules.mask.is_some() && largest <= low();
+    let none = rules.mask.is_some() && most <= low();
     if none {
         row.fill(T::ZERO);
-        largest = T::ZERO;
+        most = T::ZERO;
     }
-    (n, largest, none)
+    Ready { n, factor: T::ONE, largest: most, none }
 }
 
 /// The random factors of a row: 0 or 1 / (1 - rate), a function of where the row stands alone.
@@ -419,14 +470,25 @@ impl<T: Scalar> Kernel for Weights<'_, T> {
         let width = <T::V<S> as Lanes>::N;
         let splat = <T::V<S> as Lanes>::splat;
         for (r, row) in strip.chunks_exact_mut(at.keys).enumerate() {
-            let (n, m, _) = prepare::<T, S>(&rules, &at, r, row);
-            let shift = splat(m);
-            let mut total = splat(T::ZERO);
-            for x in row[..n].chunks_mut(width) {
-                let e = lanes::exp(part::<T::V<S>>(x) - shift);
-                put(e, x);
-                total = total + e.first(x.len(), splat(T::ZERO));
+            let Ready { n, factor, largest: m, .. } = prepare::<T, S>(&rules, &at, r, row, true);
+            let (factor, shift) = (splat(factor), splat(-m));
+            let mut totals = [splat(T::ZERO); 2];
+            let mut pairs = row[..n].chunks_exact_mut(2 * width);
+            for x in &mut pairs {
+                let (a, b) = x.split_at_mut(width);
+                let first = lanes::exp(part::<T::V<S>>(a).fma(factor, shift));
+                let second = lanes::exp(part::<T::V<S>>(b).fma(factor, shift));
+                put(first, a);
+                put(second, b);
+                totals[0] = totals[0] + first;
+                totals[1] = totals[1] + second;
             }
+            for x in pairs.into_remainder().chunks_mut(width) {
+                let e = lanes::exp(part::<T::V<S>>(x).fma(factor, shift));
+                put(e, x);
+                totals[0] = totals[0] + e.first(x.len(), splat(T::ZERO));
+            }
+            let total = totals[0] + totals[1];
             row[n..].fill(T::ZERO);
             if let Some((rate, state)) = rules.dropout {
                 draw::<T, S>(rate, state, &sizes, &at, r, factors);
@@ -463,22 +525,29 @@ impl<T: Scalar> Kernel for Slopes<'_, T> {
         let scale = splat(T::of(rules.scale));
         let rows = strip.chunks_exact_mut(at.keys).zip(slopes.chunks_exact_mut(at.keys));
         for (r, (row, slope)) in rows.enumerate() {
-            let (n, _, none) = prepare::<T, S>(&rules, &at, r, row);
-            let (lse, delta) = (splat(lse[r * sizes.heads]), splat(delta[r * sizes.heads]));
+            let Ready { n, factor, none, .. } = prepare::<T, S>(&rules, &at, r, row, false);
+            let factor = splat(factor);
+            let (lse, delta) = (splat(-lse[r * sizes.heads]), splat(delta[r * sizes.heads]));
             if let Some((rate, state)) = rules.dropout {
                 draw::<T, S>(rate, state, &sizes, &at, r, factors);
                 let rows = row[..n].chunks_mut(width).zip(slope[..n].chunks_mut(width));
                 for ((x, d), f) in rows.zip(factors.chunks(width)) {
-                    let (p, f) = (lanes::exp(part::<T::V<S>>(x) - lse), part::<T::V<S>>(&f[..x.len()]));
+                    let p = lanes::exp(part::<T::V<S>>(x).fma(factor, lse));
+                    let f = part::<T::V<S>>(&f[..x.len()]);
                     put(p * (part::<T::V<S>>(d) * f - delta) * scale, d);
                     put(p * f, x);
                 }
             } else {
-                for (x, d) in row[..n].chunks_mut(width).zip(slope[..n].chunks_mut(width)) {
-                    let p = lanes::exp(part::<T::V<S>>(x) - lse);
+                let (mut x, mut d) = (row[..n].chunks_exact_mut(width), slope[..n].chunks_exact_mut(width));
+                for (x, d) in (&mut x).zip(&mut d) {
+                    let p = lanes::exp(part::<T::V<S>>(x).fma(factor, lse));
                     put(p * (part::<T::V<S>>(d) - delta) * scale, d);
                     put(p, x);
                 }
+                let (x, d) = (x.into_remainder(), d.into_remainder());
+                let p = lanes::exp(part::<T::V<S>>(x).fma(factor, lse));
+                put(p * (part::<T::V<S>>(d) - delta) * scale, d);
+                put(p, x);
             }
             row[n..].fill(T::ZERO);
             // Where all are forbidden the weights do not depend on the scores.
