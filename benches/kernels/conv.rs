@@ -78,8 +78,8 @@ fn main() {
             }
             format!("{:8.3} ms {:6.0} {:3.0} %", best * 1e3, flop / best / 1e9, flop / best / 1e7 / peak)
         };
-        let a = time(&mut || forward(&s, &x, &w, None, None, &mut y).expect("memory"));
-        let b = time(&mut || input_grad(&s, &dy, &w, &mut dx).expect("memory"));
+        let a = time(&mut || forward(&s, &x, &w, None, None, false, &mut y).expect("memory"));
+        let b = time(&mut || input_grad(&s, &dy, &w, false, &mut dx).expect("memory"));
         let c = time(&mut || kernel_grad(&s, &x, &dy, &mut dw, None).expect("memory"));
         println!("{name:16} {a} {b} {c}");
     }

@@ -12,8 +12,9 @@ from rkeras.ops.reduction import any as any_of
 from rkeras.ops.shaping import expand_dims, flip, split, stack, transpose
 from rkeras.ops.trigonometry import tanh
 
-# The dtypes of the fused ops.
+# The dtypes of the fused ops, and those that are cast to float32 around them.
 FUSED = ("float32", "float64")
+HALVES = ("float16", "bfloat16")
 _lstm = primitive("lstm")
 _gru = primitive("gru")
 _conv_lstm = primitive("conv_lstm")
@@ -120,6 +121,15 @@ def _unrolled(run, xs, mask, states, y, go_backwards):
     return y, stack(ys, axis=1), states
 
 
+def _fused(function, dtype, inputs, masks=(), **attributes):
+    """What a fused op gives, as a tuple. Half precision is cast around it: what it holds between its steps is float32."""
+    if dtype in HALVES:
+        inputs = [cast(v, "float32") for v in inputs]
+    out = function(*masks, *inputs, **attributes)
+    out = out if isinstance(out, (list, tuple)) else (out,)
+    return tuple(cast(v, dtype) for v in out) if dtype in HALVES else out
+
+
 def lstm_gates(z, c, activation, gate, axis=-1):
     """h and the next c of long short-term memory from the sums of its gates i, f, g, o along an axis.
 
@@ -129,8 +139,8 @@ def lstm_gates(z, c, activation, gate, axis=-1):
         activation, gate: the functions of g and c, and of the other gates; None stands for tanh and sigmoid.
         axis: that of the gates.
     """
-    if activation is None and gate is None and axis in (-1, len(z.shape) - 1) and z.dtype in FUSED:
-        return _lstm_cell(z, c)
+    if activation is None and gate is None and axis in (-1, len(z.shape) - 1) and z.dtype in FUSED + HALVES:
+        return _fused(_lstm_cell, z.dtype, [z, c])
     i, f, g, o = split(z, 4, axis=axis)
     activation, gate = activation or tanh, gate or sigmoid
     c = gate(f) * c + gate(i) * activation(g)
@@ -138,9 +148,9 @@ def lstm_gates(z, c, activation, gate, axis=-1):
 
 
 def can_fuse(inputs):
-    """Whether the fused ops take these inputs: single or double precision, the number of steps known."""
+    """Whether the fused ops take these inputs: floats, the number of steps known."""
     known = _rkeras.mode() != "spec" and inputs.shape[1]
-    return bool(known) and inputs.dtype in FUSED
+    return bool(known) and inputs.dtype in FUSED + HALVES
 
 
 def lstm(inputs, states, kernel, mask, go_backwards, zero_output, training):
@@ -171,9 +181,10 @@ def conv_lstm(inputs, states, kernel, mask, go_backwards, zero_output, training)
 
 def _long_short(op, inputs, states, kernel, mask, go_backwards, zero_output, training):
     masks = [] if mask is None else [step_mask(mask)]
-    h, c, *_ = op(
-        *masks, inputs, *states, kernel, reverse=go_backwards, masked=bool(masks), keep=bool(training)
-    )  # fmt: skip
+    h, c = _fused(
+        op, inputs.dtype, [inputs, *states, kernel], masks,
+        reverse=go_backwards, masked=bool(masks), keep=bool(training),
+    )[:2]  # fmt: skip
     y, outputs, last = _finish(h, masks, go_backwards, zero_output)
     return y, outputs, [last, c]
 
@@ -191,10 +202,10 @@ def gru(inputs, state, kernel, bias, mask, go_backwards, zero_output, training):
     """
     masks = [] if mask is None else [step_mask(mask)]
     bias = zeros((inputs.shape[-1],), inputs.dtype) if bias is None else bias
-    out = _gru(
-        *masks, inputs, state, kernel, bias, reverse=go_backwards, masked=bool(masks), keep=bool(training)
+    h, *_ = _fused(
+        _gru, inputs.dtype, [inputs, state, kernel, bias], masks,
+        reverse=go_backwards, masked=bool(masks), keep=bool(training),
     )  # fmt: skip
-    h = out[0] if isinstance(out, (list, tuple)) else out
     y, outputs, last = _finish(h, masks, go_backwards, zero_output)
     return y, outputs, [last]
 

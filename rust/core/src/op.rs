@@ -76,6 +76,17 @@ pub trait Op: Debug + Send + Sync + Any {
         None
     }
 
+    /// The op that gives for float32 inputs, rounded afterwards, what this one gives for the same numbers in bfloat16;
+    /// `None`: this one does.
+    fn widened(&self) -> Option<Arc<dyn Op>> {
+        None
+    }
+
+    /// The same op with its first output rounded to what bfloat16 has, if the kernel does that on the way.
+    fn rounded(&self) -> Option<Arc<dyn Op>> {
+        None
+    }
+
     /// For ops that carry functions (`scan`, `cond`): those functions.
     fn functions(&self) -> Vec<&Function> {
         Vec::new()
@@ -127,6 +138,9 @@ pub struct Traits {
     pub vjp_ignores_inputs: bool,
     /// `vjp` reads no output values.
     pub vjp_ignores_outputs: bool,
+    /// Every float of an output is a float of an input (or zero, or it without its sign or its fraction): what a narrower
+    /// type holds exactly before, it holds after. Views do so anyway.
+    pub selects: bool,
 }
 
 /// What a gradient rule sees: inputs, outputs, and the gradients of the outputs.

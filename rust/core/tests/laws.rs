@@ -429,6 +429,39 @@ fn second_gradients_agree_with_differences() {
     });
 }
 
+/// Ops that say they select give numbers of bfloat16 for numbers of bfloat16, and ops that have a rounded form give with it
+/// what they give without, rounded.
+#[test]
+fn selections_keep_and_rounded_ops_reach_the_precision_of_bfloat16() {
+    let (selected, rounded) = (Mutex::new(0), Mutex::new(0));
+    over_all_ops(|case| {
+        let (mut x, _) = case.draw(DType::F32);
+        let narrow = |t: &Tensor| {
+            let v: Vec<f32> = t.to_f64().unwrap().iter().map(|&v| half::bf16::from_f64(v).to_f32()).collect();
+            Tensor::from_slice(t.shape(), &v).unwrap()
+        };
+        for t in x.iter_mut().filter(|t| t.dtype() == DType::F32) {
+            *t = narrow(t);
+        }
+        let traits = case.op.traits();
+        if (traits.selects || traits.view) && x.iter().all(|t| t.dtype() != DType::F64) {
+            for y in case.eager(&x).iter().filter(|y| y.dtype() == DType::F32) {
+                same_bits("an output", &[y.contiguous().unwrap()], &[narrow(y)])?;
+                *selected.lock().unwrap() += 1;
+            }
+        }
+        if let Some(op) = case.op.rounded() {
+            let y = tensors(&push(&op, &values(&x)).unwrap());
+            let plain = case.eager(&x);
+            same_bits("the first output", &y[..1], &[narrow(&plain[0])])?;
+            same_bits("the others", &y[1..], &plain[1..])?;
+            *rounded.lock().unwrap() += 1;
+        }
+        Ok(())
+    });
+    assert!(*selected.lock().unwrap() > 30 && *rounded.lock().unwrap() > 10);
+}
+
 #[test]
 fn fused_ops_equal_their_compositions() {
     let mut compared = Mutex::new(0);

@@ -47,6 +47,10 @@ pub(crate) trait Coefficients: Sized {
     fn remainder(self, y: Self) -> Self;
     /// The next representable number towards `y`.
     fn next_after(self, y: Self) -> Self;
+    /// To the nearest number that bfloat16 has, halves to even.
+    fn round_bfloat16<V: Lanes<T = Self>>(x: V) -> V;
+    /// The same, one lane.
+    fn round_bfloat16_one(self) -> Self;
     /// The low `MANTISSA` bits.
     fn mantissa_mask() -> <Self as Real>::Int
     where
@@ -142,6 +146,21 @@ impl Coefficients for f32 {
         f(f64::from(self)) as f32
     }
     #[inline(always)]
+    fn round_bfloat16<V: Lanes<T = f32>>(x: V) -> V {
+        // Half of what is cut off, and one bit less unless the last bit that stays is set; the sum never overflows into
+        // the sign for a number, and what is not a number stays so.
+        let bits = x.to_bits();
+        let last = V::int_and(V::int_shr(bits, 16), V::int(1));
+        let nearest = V::int_add(bits, V::int_add(last, V::int(0x7fff)));
+        let quiet = V::int_or(bits, V::int(0x0040_0000));
+        let high = V::select(x.is_nan(), V::from_bits(quiet), V::from_bits(nearest));
+        V::from_bits(V::int_and(high.to_bits(), V::int(0xffff_0000)))
+    }
+    #[inline(always)]
+    fn round_bfloat16_one(self) -> f32 {
+        crate::convert::To::<f32>::to(crate::convert::To::<half::bf16>::to(self))
+    }
+    #[inline(always)]
     fn power(self, y: f32) -> f32 {
         self.powf(y)
     }
@@ -232,6 +251,14 @@ impl Coefficients for f64 {
     #[inline(always)]
     fn through(self, f: impl Fn(f64) -> f64) -> f64 {
         f(self)
+    }
+    #[inline(always)]
+    fn round_bfloat16<V: Lanes<T = f64>>(x: V) -> V {
+        x.map(Self::round_bfloat16_one)
+    }
+    #[inline(always)]
+    fn round_bfloat16_one(self) -> f64 {
+        half::bf16::from_f64(self).to_f64()
     }
     #[inline(always)]
     fn power(self, y: f64) -> f64 {
@@ -502,6 +529,12 @@ pub(crate) fn gelu_tanh_slope<V: Lanes>(x: V) -> V {
     let slope = (x * x).fma(constant(0.214_064_448_817_800_75), constant(1.595_769_121_605_730_8));
     // s (1 - s) from the exponential: 1 - s itself would lose its digits.
     (x * slope).fma(e * r * r, s)
+}
+
+/// To the nearest number that bfloat16 has, halves to even.
+#[inline(always)]
+pub(crate) fn round_bfloat16<V: Lanes>(x: V) -> V {
+    <V::T as Coefficients>::round_bfloat16(x)
 }
 
 /// -1, 0 or 1; NaN stays NaN.
@@ -803,6 +836,23 @@ mod tests {
                         assert_eq!(y.is_sign_negative(), want.is_sign_negative(), "{} of {x}", op.name());
                     }
                 }
+            }
+        }
+    }
+
+    /// Every 16-bit half with ends that round down, up, to even and over; infinities, what is not a number, denormals.
+    #[test]
+    fn rounding_to_bfloat16() {
+        let ends = [0u32, 1, 0x7fff, 0x8000, 0x8001, 0xffff];
+        let x: Vec<f32> =
+            (0..1 << 16).flat_map(|high: u32| ends.map(|low| f32::from_bits(high << 16 | low))).collect();
+        for level in levels() {
+            let mut y = vec![0f32; x.len()];
+            unary_at(level, Unary::Bfloat16, &x, &mut y);
+            for (x, y) in x.iter().zip(&y) {
+                let want = half::bf16::from_f32(*x).to_f32();
+                let same = if x.is_nan() { y.is_nan() && y.to_bits() & 0xffff == 0 } else { *y == want };
+                assert!(same, "{x:e} gives {y:e}, not {want:e}, at {}", level.name());
             }
         }
     }

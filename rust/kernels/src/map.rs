@@ -92,6 +92,7 @@ vocabulary! {
         IsFinite "isfinite" "whether x is neither infinite nor NaN",
         Not "logical_not" "whether x is zero",
         BitNot "bitwise_not" "every bit flipped (integers; floats as logical_not)",
+        Bfloat16 "round_bfloat16" "to the nearest number that bfloat16 has, halves to even (integers as they are)",
     }
 }
 
@@ -224,6 +225,7 @@ unary_functions! { run_unary;
     IsFinite |x| V::one_or_zero(x.abs().lt(V::splat(V::T::INF)));
     Not |x| V::one_or_zero(x.eq(V::splat(V::T::ZERO)));
     BitNot |x| V::one_or_zero(x.eq(V::splat(V::T::ZERO)));
+    Bfloat16 |x| lanes::round_bfloat16(x);
 }
 
 #[inline(always)]
@@ -544,7 +546,7 @@ pub(crate) enum First {
     Sqrt,
 }
 
-/// The outer function of a fused pair: of the inner result and a third operand (which Relu ignores). The reversed
+/// The outer function of a fused pair: of the inner result and a third operand (which Relu and Bfloat16 ignore). The reversed
 /// ones take the inner result second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Second {
@@ -555,6 +557,7 @@ pub(crate) enum Second {
     Div,
     ReversedDiv,
     Relu,
+    Bfloat16,
 }
 
 /// `out = second(first(a, b), c)` without a detour through memory. Both functions round, so the result is that of two
@@ -587,6 +590,7 @@ outers! {
     Div |x, c| x / c;
     ReversedDiv |x, c| c / x;
     Relu |x, _c| <unary_fn::Relu as UnaryFn>::lanes(x);
+    Bfloat16 |x, _c| <unary_fn::Bfloat16 as UnaryFn>::lanes(x);
 }
 
 /// The inner function as a type.
@@ -627,6 +631,7 @@ impl<T: Real> PairKernel<T> {
             Second::Div => self.each::<V, I, outer::Div>(),
             Second::ReversedDiv => self.each::<V, I, outer::ReversedDiv>(),
             Second::Relu => self.each::<V, I, outer::Relu>(),
+            Second::Bfloat16 => self.each::<V, I, outer::Bfloat16>(),
         }
     }
 
@@ -994,7 +999,7 @@ macro_rules! int_number {
                     Unary::Sign => go!(|v: $t| v.sgn()),
                     Unary::Square => go!(|v: $t| v.wrapping_mul(v)),
                     Unary::Relu => go!(|v: $t| v.max(0)),
-                    Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc => go!(|v: $t| v),
+                    Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc | Unary::Bfloat16 => go!(|v: $t| v),
                     Unary::IsNan | Unary::IsInf => go!(|_: $t| 0),
                     Unary::IsFinite => go!(|_: $t| 1),
                     Unary::Not => go!(|v: $t| (v == 0) as $t),

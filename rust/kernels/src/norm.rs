@@ -3,6 +3,7 @@
 //! Sums over rows are taken in pieces of a size fixed by the shape and added up in float64.
 
 use crate::isa::{Float, Isa, Kernel, Lanes, dispatch, level};
+use crate::lanes::round_bfloat16;
 use crate::reduce::{part, put};
 use crate::shared::{Shared, ranges, rows_per_chunk};
 
@@ -437,14 +438,23 @@ pub fn channel_factors<T: Float>(gamma: Option<&[T]>, var: &[T], epsilon: T) -> 
     var.iter().enumerate().map(|(j, &v)| gamma.map_or(T::ONE, |g| g[j]) / (v + epsilon).sqrt()).collect()
 }
 
-/// `y = (x - mean) scale + offset` with one value per channel, and zero for negative results if `relu`.
-pub fn channel_normalize<T: Float>(x: &[T], mean: &[T], scale: &[T], offset: &[T], relu: bool, y: &mut [T]) {
+/// `y = (x - mean) scale + offset` with one value per channel, and zero for negative results if `relu`; rounded to
+/// bfloat16 if `rounded`.
+pub fn channel_normalize<T: Float>(
+    x: &[T],
+    mean: &[T],
+    scale: &[T],
+    offset: &[T],
+    relu: bool,
+    rounded: bool,
+    y: &mut [T],
+) {
     let c = mean.len();
     assert!(
         x.len() == y.len() && scale.len() == c && offset.len() == c && (c == 0 || x.len().is_multiple_of(c)),
         "channel_normalize: lengths do not fit {c} channels"
     );
-    affine(x, None, None, mean, scale, scale, offset, relu, y);
+    affine(x, None, None, mean, scale, scale, offset, (relu, rounded), y);
 }
 
 /// Sums over rows for the gradient of batch norm: `sum_dy = sum(dy)` and `sum_dyx = sum(dy (x - mean))`, of what the gate
@@ -489,13 +499,14 @@ pub fn channel_grad_sums<T: Float>(
 
 /// The gradient of batch norm from its sums: `dx = a dy + b (x - mean) + d` with one value per channel, where for batch
 /// statistics over `r` rows `a = gamma rstd`, `b = -a rstd^2 sum_dyx / r` and `d = -a sum_dy / r`; dy counts as zero where
-/// the gate is shut.
+/// the gate is shut. The result is rounded to bfloat16 if `rounded`.
 pub fn channel_grad<T: Float>(
     x: &[T],
     dy: &[T],
     mean: &[T],
     [a, b, d]: [&[T]; 3],
     gate: Option<Gate<'_, T>>,
+    rounded: bool,
     dx: &mut [T],
 ) {
     let c = mean.len();
@@ -508,10 +519,10 @@ pub fn channel_grad<T: Float>(
         "channel_grad: {} elements do not make rows of {c}",
         x.len()
     );
-    affine(x, Some(dy), gate, mean, a, b, d, false, dx);
+    affine(x, Some(dy), gate, mean, a, b, d, (false, rounded), dx);
 }
 
-/// `y = a dy + b (x - m) + d`, the first term only if there is a dy.
+/// `y = a dy + b (x - m) + d`, the first term only if there is a dy; then relu, then rounding to bfloat16.
 fn affine<T: Float>(
     x: &[T],
     dy: Option<&[T]>,
@@ -520,7 +531,7 @@ fn affine<T: Float>(
     a: &[T],
     b: &[T],
     d: &[T],
-    relu: bool,
+    (relu, rounded): (bool, bool),
     y: &mut [T],
 ) {
     let c = m.len();
@@ -534,7 +545,8 @@ fn affine<T: Float>(
         let at = start * c..end * c;
         // SAFETY: chunks are disjoint.
         let y = unsafe { out.part(at.start, at.len()) };
-        dispatch(level(), Affine { x: &x[at.clone()], dy: dy.map(|dy| &dy[at]), gate, m, a, b, d, relu, y });
+        let (x, dy) = (&x[at.clone()], dy.map(|dy| &dy[at]));
+        dispatch(level(), Affine { x, dy, gate, m, a, b, d, relu, rounded, y });
     });
 }
 
@@ -547,6 +559,7 @@ struct Affine<'a, T> {
     b: &'a [T],
     d: &'a [T],
     relu: bool,
+    rounded: bool,
     y: &'a mut [T],
 }
 
@@ -595,6 +608,9 @@ impl<T: Float> Affine<'_, T> {
             }
             if self.relu {
                 v = v.max_nan(zero);
+            }
+            if self.rounded {
+                v = round_bfloat16(v);
             }
             let y = y.add(row + i);
             if WHOLE { v.store(y) } else { v.store_partial(y, n) }
@@ -675,7 +691,7 @@ mod tests {
             let (mut mean, mut var, mut y) = (vec![0.0; c], vec![0.0; c], vec![0.0; rows * c]);
             channel_moments(x, c, &mut mean, &mut var);
             let scale: Vec<f64> = var.iter().zip(&gamma).map(|(v, g)| g / (v + 1e-3).sqrt()).collect();
-            channel_normalize(x, &mean, &scale, &beta, false, &mut y);
+            channel_normalize(x, &mean, &scale, &beta, false, false, &mut y);
             (mean, var, y.iter().zip(&dy).map(|(a, b)| a * b).sum::<f64>())
         };
         let (mean, var, _) = value(&x);
@@ -687,7 +703,7 @@ mod tests {
         let b: Vec<f64> = (0..c).map(|j| -a[j] * rstd[j] * rstd[j] * s2[j] / n).collect();
         let d: Vec<f64> = (0..c).map(|j| -a[j] * s1[j] / n).collect();
         let mut dx = vec![0.0; rows * c];
-        channel_grad(&x, &dy, &mean, [&a, &b, &d], None, &mut dx);
+        channel_grad(&x, &dy, &mean, [&a, &b, &d], None, false, &mut dx);
         for i in [0, 5, 300, rows * c - 1] {
             let (mut up, mut down) = (x.clone(), x.clone());
             up[i] += 1e-6;
@@ -705,8 +721,8 @@ mod tests {
             let (x, dy) = (single(1), single(2));
             let (mean, scale, offset) = (vector(3), vector(4), vector(5));
             let (mut y, mut with) = (x.clone(), x.clone());
-            channel_normalize(&x, &mean, &scale, &offset, false, &mut y);
-            channel_normalize(&x, &mean, &scale, &offset, true, &mut with);
+            channel_normalize(&x, &mean, &scale, &offset, false, false, &mut y);
+            channel_normalize(&x, &mean, &scale, &offset, true, false, &mut with);
             assert!(y.iter().zip(&with).all(|(a, b)| a.max(0.0) == *b));
             let masked: Vec<f32> = dy.iter().zip(&y).map(|(&d, &y)| if y > 0.0 { d } else { 0.0 }).collect();
             let gate = Some(Gate { scale: &scale, offset: &offset });
@@ -718,7 +734,7 @@ mod tests {
             assert_eq!(sums(&masked, None), sums(&dy, gate));
             let grad = |dy: &[f32], gate| {
                 let mut dx = x.clone();
-                channel_grad(&x, dy, &mean, [&scale, &offset, &mean], gate, &mut dx);
+                channel_grad(&x, dy, &mean, [&scale, &offset, &mean], gate, false, &mut dx);
                 dx
             };
             assert_eq!(grad(&masked, None), grad(&dy, gate));

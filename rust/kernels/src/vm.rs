@@ -246,6 +246,7 @@ fn fuse(steps: &[Step], uniform: &[bool]) -> Vec<Option<Fused>> {
                 vec![(a, Second::Div, Some(b)), (b, Second::ReversedDiv, Some(a))]
             }
             Step::Unary(Unary::Relu, a) => vec![(a, Second::Relu, None)],
+            Step::Unary(Unary::Bfloat16, a) => vec![(a, Second::Bfloat16, None)],
             _ => continue,
         };
         for (i, second, other) in choices {
@@ -698,7 +699,8 @@ impl<T: Register> Frame<'_, T> {
                     None => self.inputs[k].cast::<T>().add(at),
                 });
                 let write = adam.outputs.map(|o| self.outputs[o].cast::<T>().add(at));
-                return vm_adam::update(self.level, read, write, shared.map(|u| self.uniforms[u][0]), n);
+                let by = shared.map(|u| self.uniforms[u][0]);
+                return vm_adam::update(self.level, read, write, by, adam.rounded, n);
             }
             for i in &self.chain.body {
                 self.step(i, file, at, n);

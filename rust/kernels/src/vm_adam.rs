@@ -4,6 +4,7 @@
 //! m' = m + (g - m) c₁, v' = v + (g² - v) c₂, w' = w - m' a / (√v' + ε)
 
 use crate::isa::{Float, Isa, Kernel, Lanes, Level, dispatch};
+use crate::lanes::round_bfloat16;
 use crate::map::{Binary, Unary};
 use crate::vm::Step;
 
@@ -16,6 +17,8 @@ pub(crate) struct Adam {
     pub(crate) outputs: [usize; 3],
     /// The steps that make c₁, c₂, a and ε, the same for every element.
     pub(crate) uniforms: [usize; 4],
+    /// The gradient is rounded to bfloat16 first.
+    pub(crate) rounded: bool,
 }
 
 /// The parts, if the steps are Adam's and nothing else.
@@ -58,9 +61,6 @@ pub(crate) fn recognise(steps: &[Step], uniform: &[bool]) -> Option<Adam> {
     let stores = stores.into_iter().collect::<Option<Vec<_>>>()?;
     let varying =
         (0..steps.len()).filter(|&i| !uniform[i] && !matches!(steps[i], Step::Store { .. })).count();
-    if varying != 16 {
-        return None; // it does something else besides
-    }
     stores.iter().find_map(|&(weight, w)| {
         let (old, change) = binary(w, Sub)?;
         let (top, bottom) = binary(change, Div)?;
@@ -72,10 +72,17 @@ pub(crate) fn recognise(steps: &[Step], uniform: &[bool]) -> Option<Adam> {
         let (square, old_v, c2) = mean(v)?;
         let Step::Unary(Unary::Square, same) = steps[square] else { return None };
         let output = |value| stores.iter().find(|s| s.1 == value).map(|s| s.0);
-        (same == g && uniform[epsilon]).then_some(Adam {
-            inputs: [load(g)?, old_m, old_v, load(old)?],
+        let (gradient, rounded) = match steps[g] {
+            Step::Unary(Unary::Bfloat16, x) => (x, true),
+            _ => (g, false),
+        };
+        // Nothing else besides.
+        let whole = varying == 16 + usize::from(rounded);
+        (whole && same == g && uniform[epsilon]).then_some(Adam {
+            inputs: [load(gradient)?, old_m, old_v, load(old)?],
             outputs: [output(m)?, output(v)?, weight],
             uniforms: [c1, c2, a, epsilon],
+            rounded,
         })
     })
 }
@@ -89,15 +96,17 @@ pub(crate) unsafe fn update<T: Float>(
     read: [*const T; 4],
     write: [*mut T; 3],
     by: [T; 4],
+    rounded: bool,
     n: usize,
 ) {
-    dispatch(l, Update { read, write, by, n })
+    dispatch(l, Update { read, write, by, rounded, n })
 }
 
 struct Update<T> {
     read: [*const T; 4],
     write: [*mut T; 3],
     by: [T; 4],
+    rounded: bool,
     n: usize,
 }
 
@@ -112,7 +121,10 @@ impl<T: Float> Kernel for Update<T> {
         // SAFETY: the promise of `update`; all is read before anything is written at the same place.
         unsafe {
             while i + lanes <= self.n {
-                let [g, m, v, w] = self.read.map(|p| T::V::<S>::load(p.add(i)));
+                let [mut g, m, v, w] = self.read.map(|p| T::V::<S>::load(p.add(i)));
+                if self.rounded {
+                    g = round_bfloat16(g);
+                }
                 let y = step(g, m, v, w, c1, c2, a, epsilon);
                 for (p, y) in self.write.into_iter().zip(y) {
                     y.store(p.add(i));
@@ -121,7 +133,10 @@ impl<T: Float> Kernel for Update<T> {
             }
             if i < self.n {
                 let rest = self.n - i;
-                let [g, m, v, w] = self.read.map(|p| T::V::<S>::load_partial(p.add(i), rest));
+                let [mut g, m, v, w] = self.read.map(|p| T::V::<S>::load_partial(p.add(i), rest));
+                if self.rounded {
+                    g = round_bfloat16(g);
+                }
                 let y = step(g, m, v, w, c1, c2, a, epsilon);
                 for (p, y) in self.write.into_iter().zip(y) {
                     y.store_partial(p.add(i), rest);
@@ -171,7 +186,7 @@ mod tests {
                 let write = [m.as_mut_ptr(), v.as_mut_ptr(), w.as_mut_ptr()];
                 let read = [g.as_ptr(), write[0].cast_const(), write[1].cast_const(), write[2].cast_const()];
                 // SAFETY: four vectors of n values.
-                unsafe { update(level, read, write, by, n) };
+                unsafe { update(level, read, write, by, false, n) };
                 for i in 0..n {
                     let want = exact(before[i], by.map(f64::from));
                     for (k, (got, want)) in [m[i], v[i], w[i]].into_iter().zip(want).enumerate() {
@@ -195,7 +210,7 @@ mod tests {
             let write = [m.as_mut_ptr(), v.as_mut_ptr(), w.as_mut_ptr()];
             let read = [g.as_ptr(), write[0].cast_const(), write[1].cast_const(), write[2].cast_const()];
             // SAFETY: arrays of four values.
-            unsafe { update(level, read, write, [0.1, 0.001, 0.003, 1e-7], 4) };
+            unsafe { update(level, read, write, [0.1, 0.001, 0.003, 1e-7], false, 4) };
             assert_eq!(w[0], 2.0, "{}", level.name());
             assert!(w[1].is_nan() && w[2].is_nan(), "{}", level.name());
             assert!(w[3] < 2.0);

@@ -101,6 +101,7 @@ impl Op for Concatenate {
             promotes: true,
             vjp_ignores_inputs: true,
             vjp_ignores_outputs: true,
+            selects: true,
             ..Traits::default()
         }
     }
@@ -174,7 +175,13 @@ impl Op for Tile {
     }
 
     fn traits(&self) -> Traits {
-        Traits { strided: true, vjp_ignores_inputs: true, vjp_ignores_outputs: true, ..Traits::default() }
+        Traits {
+            strided: true,
+            vjp_ignores_inputs: true,
+            vjp_ignores_outputs: true,
+            selects: true,
+            ..Traits::default()
+        }
     }
 }
 

@@ -138,6 +138,8 @@ pub struct Conv {
     pub bias: bool,
     /// Applied to the result.
     pub activation: Option<Unary>,
+    /// The sums, and what bias and activation make of them, are rounded to bfloat16 each; set by the compiler.
+    pub rounded: bool,
 }
 
 /// The gradient of the input of a [`Conv`], from dy and the kernel.
@@ -149,6 +151,8 @@ pub struct ConvInputGrad {
     pub sizes: Vec<i64>,
     /// Channels of its input.
     pub channels: i64,
+    /// The result is rounded to bfloat16; set by the compiler.
+    pub rounded: bool,
 }
 
 /// The gradient of the kernel of a [`Conv`], from x and dy; and that of a bias per output channel, if `bias`.
@@ -230,7 +234,7 @@ impl Conv {
     }
 
     fn plain(&self) -> Conv {
-        Conv { bias: false, activation: None, ..self.clone() }
+        Conv { bias: false, activation: None, rounded: false, ..self.clone() }
     }
 }
 
@@ -257,6 +261,7 @@ impl Op for Conv {
         let mut out = self.window.attrs();
         out.push(("bias", Attr::Bool(self.bias)));
         out.push(("activation", self.activation.map_or(Attr::None, |f| Attr::Str(f.name().to_string()))));
+        out.push(("rounded", Attr::Bool(self.rounded)));
         Attrs(out)
     }
 
@@ -282,6 +287,7 @@ impl Op for Conv {
                     x[1].slice::<$t>(),
                     bias,
                     self.activation,
+                    self.rounded,
                     y[0].slice::<$t>(),
                 )
             }};
@@ -297,7 +303,7 @@ impl Op for Conv {
 
     fn vjp(&self, cx: &Vjp<'_>) -> Result<Vec<Option<Value>>> {
         let (x, k, dy) = (&cx.x[0], &cx.x[1], &cx.dy(0)?);
-        if self.bias || self.activation.is_some() {
+        if self.bias || self.activation.is_some() || self.rounded {
             return Err(Error::internal("conv", "a gradient asked of a convolution with an epilogue"));
         }
         let sizes = |v: &Value| -> Result<Vec<i64>> {
@@ -308,8 +314,12 @@ impl Op for Conv {
         let (xs, ks) = (sizes(x)?, sizes(k)?);
         let rank = self.window.strides.len();
         let dx = if cx.needs[0] {
-            let op =
-                ConvInputGrad { conv: self.plain(), sizes: xs[1..=rank].to_vec(), channels: xs[rank + 1] };
+            let op = ConvInputGrad {
+                conv: self.plain(),
+                sizes: xs[1..=rank].to_vec(),
+                channels: xs[rank + 1],
+                rounded: false,
+            };
             Some(push1(op, &[dy.clone(), k.clone()])?)
         } else {
             None
@@ -333,19 +343,25 @@ impl Op for Conv {
     }
 
     fn reference(&self, x: &[Value]) -> Option<Result<Vec<Value>>> {
-        if !self.bias && self.activation.is_none() {
+        if !self.bias && self.activation.is_none() && !self.rounded {
             return None;
         }
+        let step = |y: Value| if self.rounded { push1(ew::UnaryOp(Unary::Bfloat16), &[y]) } else { Ok(y) };
         Some((|| {
-            let mut y = push1(self.plain(), &x[..2])?;
+            let mut y = step(push1(self.plain(), &x[..2])?)?;
             if self.bias {
-                y = ew::add(&y, &x[2])?;
+                y = step(ew::add(&y, &x[2])?)?;
             }
             if let Some(f) = self.activation {
-                y = push1(ew::UnaryOp(f), &[y])?;
+                y = step(push1(ew::UnaryOp(f), &[y])?)?;
             }
             Ok(vec![y])
         })())
+    }
+
+    fn rounded(&self) -> Option<Arc<dyn Op>> {
+        let plain = !self.bias && self.activation.is_none();
+        plain.then(|| Arc::new(Conv { rounded: true, ..self.clone() }) as Arc<dyn Op>)
     }
 }
 
@@ -358,6 +374,7 @@ impl Op for ConvInputGrad {
         let mut out = self.conv.window.attrs();
         out.push(("sizes", Attr::Ints(self.sizes.clone())));
         out.push(("channels", Attr::Int(self.channels)));
+        out.push(("rounded", Attr::Bool(self.rounded)));
         Attrs(out)
     }
 
@@ -383,7 +400,13 @@ impl Op for ConvInputGrad {
         let s = self.conv.geometry("conv", y[0].shape, x[1].shape()).expect("infer found the geometry");
         macro_rules! run {
             ($t:ty) => {
-                kernel::input_grad(&s, x[0].slice::<$t>(), x[1].slice::<$t>(), y[0].slice::<$t>())
+                kernel::input_grad(
+                    &s,
+                    x[0].slice::<$t>(),
+                    x[1].slice::<$t>(),
+                    self.rounded,
+                    y[0].slice::<$t>(),
+                )
             };
         }
         if by_float!(x[0].dtype, run).is_err() {
@@ -396,6 +419,9 @@ impl Op for ConvInputGrad {
     }
 
     fn vjp(&self, cx: &Vjp<'_>) -> Result<Vec<Option<Value>>> {
+        if self.rounded {
+            return Err(Error::internal(self.name(), "a gradient asked of what the compiler joined"));
+        }
         // dx is linear in dy and in the kernel: the transposes are the convolution and the kernel gradient.
         let (dy, k, g) = (&cx.x[0], &cx.x[1], &cx.dy(0)?);
         let rank = self.conv.window.strides.len();
@@ -410,6 +436,10 @@ impl Op for ConvInputGrad {
         };
         let for_k = if cx.needs[1] { Some(push1(op, &[g.clone(), dy.clone()])?) } else { None };
         Ok(vec![for_dy, for_k])
+    }
+
+    fn rounded(&self) -> Option<Arc<dyn Op>> {
+        Some(Arc::new(ConvInputGrad { rounded: true, ..self.clone() }))
     }
 
     fn traits(&self) -> Traits {
@@ -481,6 +511,7 @@ impl Op for ConvKernelGrad {
             conv: self.conv.clone(),
             sizes: xs[1..=rank].iter().map(|&d| d as i64).collect(),
             channels: xs[rank + 1] as i64,
+            rounded: false,
         };
         let for_x = if cx.needs[0] { Some(push1(op, &[dy.clone(), g.clone()])?) } else { None };
         let for_dy =
@@ -507,6 +538,7 @@ pub fn ops() -> Vec<OpDef> {
             groups: 0,
             bias: a.opt_bool("bias")?.unwrap_or(false),
             activation,
+            rounded: a.opt_bool("rounded")?.unwrap_or(false),
         })
     }
     fn cases() -> Vec<(Conv, Vec<usize>, Vec<usize>)> {
@@ -515,6 +547,7 @@ pub fn ops() -> Vec<OpDef> {
             groups: 0,
             bias: false,
             activation: None,
+            rounded: false,
         };
         vec![
             (conv(&[2], Padding::Same, &[1]), vec![2, 7, 3], vec![3, 3, 4]),
@@ -549,7 +582,7 @@ pub fn ops() -> Vec<OpDef> {
             name: "conv_input_grad",
             make: |a| {
                 let (sizes, channels) = (a.ints("sizes")?, a.int("channels")?);
-                Ok(Arc::new(ConvInputGrad { conv: read(a)?, sizes, channels }))
+                Ok(Arc::new(ConvInputGrad { conv: read(a)?, sizes, channels, rounded: false }))
             },
             samples: || {
                 cases()
@@ -559,7 +592,7 @@ pub fn ops() -> Vec<OpDef> {
                         let sizes = x[1..x.len() - 1].iter().map(|&d| d as i64).collect();
                         let channels = x[x.len() - 1] as i64;
                         Sample::new(
-                            ConvInputGrad { conv, sizes, channels },
+                            ConvInputGrad { conv, sizes, channels, rounded: false },
                             vec![Draw::float(&y), Draw::float(&k)],
                         )
                     })

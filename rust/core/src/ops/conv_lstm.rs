@@ -82,7 +82,7 @@ impl Shapes {
 fn convolution(rank: usize) -> Conv {
     let ones = vec![1; rank];
     let window = Window { strides: ones.clone(), padding: Padding::Same, dilation: ones };
-    Conv { window, groups: 0, bias: false, activation: None }
+    Conv { window, groups: 0, bias: false, activation: None, rounded: false }
 }
 
 /// The sizes of a call with states like `state` and kernel `w`.
@@ -297,7 +297,12 @@ impl ConvLstmGrad {
         let start = [Value::zeros_like(&x[3])?, x[1].clone()];
         let rank = x[2].rank() - 2;
         let channels = known(&x[3], rank + 1, 1)?[0];
-        let conv = ConvInputGrad { conv: convolution(rank), sizes: known(&x[3], 1, rank)?, channels };
+        let conv = ConvInputGrad {
+            conv: convolution(rank),
+            sizes: known(&x[3], 1, rank)?,
+            channels,
+            rounded: false,
+        };
         let (last, ys) = self.over.scan(mask, &start, &xs, &x[2..3], true, |old, x, w| {
             let keep = mask.map(|_| &x[4]);
             let total = ew::add(&old[0], &x[0])?;

@@ -99,7 +99,16 @@ impl Op for ConvPacked {
                 let bias = self.bias.then(|| x[2].slice::<$t>());
                 let residual = self.residual.then(|| x[2 + usize::from(self.bias)].slice::<$t>());
                 let (x, packed) = (x[0].slice::<$t>(), x[1].slice::<$t>());
-                kernel::forward_packed(&s, x, packed, bias, residual, self.relu, y[0].slice::<$t>())
+                kernel::forward_packed(
+                    &s,
+                    x,
+                    packed,
+                    bias,
+                    residual,
+                    self.relu,
+                    self.pack.conv.rounded,
+                    y[0].slice::<$t>(),
+                )
             }};
         }
         if by_float!(self.pack.dtype, run).is_err() {

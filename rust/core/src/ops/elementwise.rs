@@ -178,7 +178,8 @@ fn is_test(op: Unary) -> bool {
 /// Functions that make sense on integers as they are; the others first become floats.
 fn keeps_integers(op: Unary) -> bool {
     use Unary::*;
-    is_test(op) || matches!(op, Neg | Abs | Sign | Square | Relu | Floor | Ceil | Round | Trunc | BitNot)
+    is_test(op)
+        || matches!(op, Neg | Abs | Sign | Square | Relu | Floor | Ceil | Round | Trunc | BitNot | Bfloat16)
 }
 
 impl Op for UnaryOp {
@@ -217,7 +218,7 @@ impl Op for UnaryOp {
     fn grad(&self) -> Grad {
         use Unary::*;
         match self.0 {
-            Sign | Floor | Ceil | Round | Trunc => FLAT,
+            Sign | Floor | Ceil | Round | Trunc | Bfloat16 => FLAT,
             IsNan | IsInf | IsFinite | Not => TRUTH,
             BitNot => BITS,
             Trigamma => Grad::Missing("the polygamma functions after trigamma are not offered"),
@@ -268,9 +269,8 @@ impl Op for UnaryOp {
             Relu => relu_grad(dy, y)?,
             Gelu => gelu_grad(dy, x)?,
             GeluTanh => gelu_tanh_grad(dy, x)?,
-            Sign | Floor | Ceil | Round | Trunc | IsNan | IsInf | IsFinite | Not | BitNot | Trigamma => {
-                return Ok(vec![None]);
-            }
+            Sign | Floor | Ceil | Round | Trunc | IsNan | IsInf | IsFinite | Not | BitNot | Trigamma
+            | Bfloat16 => return Ok(vec![None]),
         };
         Ok(vec![Some(dx)])
     }
@@ -286,6 +286,7 @@ impl Op for UnaryOp {
             floats: !keeps_integers(self.0),
             vjp_ignores_inputs: by_output,
             vjp_ignores_outputs: !by_output || self.0 == Neg,
+            selects: matches!(self.0, Neg | Abs | Sign | Relu | Floor | Ceil | Round | Trunc),
             ..Traits::default()
         }
     }
@@ -435,6 +436,7 @@ impl Op for BinaryOp {
             strided: true,
             vjp_ignores_inputs: linear,
             vjp_ignores_outputs: !matches!(self.0, Div | Pow | Hypot | LogAddExp),
+            selects: matches!(self.0, Min | Max | ReluGrad),
             ..Traits::default()
         }
     }
@@ -504,6 +506,7 @@ impl Op for Where {
             promote_from: 1,
             strided: true,
             vjp_ignores_outputs: true,
+            selects: true,
             ..Traits::default()
         }
     }

@@ -39,6 +39,19 @@ fn split3(s: &[usize], axis: usize) -> [usize; 3] {
     [s[..axis].iter().product(), s[axis], s[axis + 1..].iter().product()]
 }
 
+/// Sums of half precision are taken in float32 and rounded once, as all sums are.
+fn is_half(dtype: DType) -> bool {
+    matches!(dtype, DType::F16 | DType::BF16)
+}
+
+fn in_float32(x: &View<'_>, y: &mut ViewMut<'_>, run: impl FnOnce(&[f32], &mut [f32])) {
+    use rkeras_kernels::convert::{Kind, convert_bytes};
+    let (mut wide, mut sums) = (vec![0f32; x.len()], vec![0f32; y.shape.iter().product()]);
+    convert_bytes(kind(x.dtype), x.raw(), Kind::F32, bytemuck::cast_slice_mut(&mut wide));
+    run(&wide, &mut sums);
+    convert_bytes(Kind::F32, bytemuck::cast_slice(&sums), kind(y.dtype), y.bytes);
+}
+
 fn report(outside: AtomicBool, faults: &Faults) {
     if outside.load(Ordering::Relaxed) {
         faults.set(Fault::IndexOutOfRange);
@@ -100,7 +113,7 @@ impl Op for Gather {
     }
 
     fn traits(&self) -> Traits {
-        Traits { vjp_ignores_outputs: true, ..Traits::default() }
+        Traits { vjp_ignores_outputs: true, selects: true, ..Traits::default() }
     }
 }
 
@@ -151,7 +164,9 @@ impl Op for ScatterAdd {
                 kernel::scatter(Scatter::Add, x[0].slice::<$t>(), &index, dims, y[0].slice::<$t>(), &outside)
             };
         }
-        if self.size > 0 || index.is_empty() {
+        if (self.size > 0 || index.is_empty()) && is_half(x[0].dtype) {
+            in_float32(&x[0], &mut y[0], |x, y| kernel::scatter(Scatter::Add, x, &index, dims, y, &outside));
+        } else if self.size > 0 || index.is_empty() {
             with_element!(x[0].dtype, run);
         } else {
             outside.store(true, Ordering::Relaxed);
@@ -295,7 +310,7 @@ impl Op for TakeAlongAxis {
     }
 
     fn traits(&self) -> Traits {
-        Traits { vjp_ignores_outputs: true, ..Traits::default() }
+        Traits { vjp_ignores_outputs: true, selects: true, ..Traits::default() }
     }
 }
 
@@ -336,7 +351,9 @@ impl Op for AddAlongAxis {
                 kernel::add_along(x[0].slice::<$t>(), &index, k, dims, y[0].slice::<$t>(), &outside)
             };
         }
-        if dims[1] > 0 || index.is_empty() {
+        if (dims[1] > 0 || index.is_empty()) && is_half(x[0].dtype) {
+            in_float32(&x[0], &mut y[0], |x, y| kernel::add_along(x, &index, k, dims, y, &outside));
+        } else if dims[1] > 0 || index.is_empty() {
             with_element!(x[0].dtype, run);
         } else {
             outside.store(true, Ordering::Relaxed);

@@ -16,7 +16,7 @@ use crate::tensor::{View, ViewMut};
 use crate::trace::{Value, push1};
 
 /// A·B over the last two axes, the leading ones broadcast; int8 gives int32. With `bias` a third input is added to every row, and
-/// `activation` is applied last; only the compiler sets these two.
+/// `activation` is applied last; only the compiler sets these two, and `rounded`.
 #[derive(Clone, Debug, Default)]
 pub struct MatMul {
     /// Use Aᵀ.
@@ -27,6 +27,8 @@ pub struct MatMul {
     pub bias: bool,
     /// Applied to every element of the result.
     pub activation: Option<Unary>,
+    /// The product, and what bias and activation make of it, are rounded to bfloat16 each.
+    pub rounded: bool,
 }
 
 fn swapped(shape: &Shape, swap: bool) -> (Dim, Dim) {
@@ -46,6 +48,7 @@ impl Op for MatMul {
             ("transpose_b", Attr::Bool(self.transpose_b)),
             ("bias", Attr::Bool(self.bias)),
             ("activation", activation),
+            ("rounded", Attr::Bool(self.rounded)),
         ])
     }
 
@@ -120,7 +123,7 @@ impl Op for MatMul {
             }
             (_, true) => Some(matmul(dy, a, true, ta)?),
         };
-        if self.bias || self.activation.is_some() {
+        if self.bias || self.activation.is_some() || self.rounded {
             return Err(Error::internal("matmul", "a gradient asked of a product with an epilogue"));
         }
         Ok(vec![da, db])
@@ -130,22 +133,36 @@ impl Op for MatMul {
         Traits { promotes: true, strided: true, vjp_ignores_outputs: true, ..Traits::default() }
     }
 
+    fn rounded(&self) -> Option<Arc<dyn Op>> {
+        let plain = !self.bias && self.activation.is_none();
+        plain.then(|| Arc::new(MatMul { rounded: true, ..self.clone() }) as Arc<dyn Op>)
+    }
+
     fn reference(&self, x: &[Value]) -> Option<Result<Vec<Value>>> {
-        if !self.bias && self.activation.is_none() {
+        if !self.bias && self.activation.is_none() && !self.rounded {
             return None;
         }
-        let plain = MatMul { bias: false, activation: None, ..self.clone() };
+        let plain =
+            MatMul { transpose_a: self.transpose_a, transpose_b: self.transpose_b, ..MatMul::default() };
+        let step = |y: Value| {
+            if self.rounded { push1(crate::ops::elementwise::UnaryOp(Unary::Bfloat16), &[y]) } else { Ok(y) }
+        };
         Some((|| {
-            let mut y = push1(plain, &x[..2])?;
+            let mut y = step(push1(plain, &x[..2])?)?;
             if self.bias {
-                y = crate::ops::elementwise::add(&y, &x[2])?;
+                y = step(crate::ops::elementwise::add(&y, &x[2])?)?;
             }
             if let Some(f) = self.activation {
-                y = push1(crate::ops::elementwise::UnaryOp(f), &[y])?;
+                y = step(push1(crate::ops::elementwise::UnaryOp(f), &[y])?)?;
             }
             Ok(vec![y])
         })())
     }
+}
+
+/// Has the processor instructions for products of bfloat16 that are in use? Without them float32 does the work.
+pub(crate) fn multiplies_bfloat16() -> bool {
+    rkeras_kernels::isa::narrow() != rkeras_kernels::isa::Narrow::Widen
 }
 
 /// (..., k) as (rows, k).
@@ -240,7 +257,7 @@ impl MatMul {
 
     fn floats<T: Element + Scalar>(&self, x: &[View<'_>], y: &mut ViewMut<'_>) {
         let bias = if self.bias { Some(x[2].slice::<T>()) } else { None };
-        let ep = Epilogue { bias, residual: None, activation: self.activation };
+        let ep = Epilogue { bias, residual: None, activation: self.activation, rounded: self.rounded };
         self.with_products::<T>(x, y.shape, |[m, n, k], a, b, offsets| {
             let out = y.slice::<T>();
             if offsets == [[0, 0, 0]] {
@@ -255,7 +272,8 @@ impl MatMul {
     fn brains(&self, x: &[View<'_>], y: &mut ViewMut<'_>, faults: &Faults) {
         let bias: Option<Vec<f32>> =
             self.bias.then(|| x[2].slice::<bf16>().iter().map(|v| v.to_f32()).collect());
-        let ep = Epilogue { bias: bias.as_deref(), residual: None, activation: self.activation };
+        let ep =
+            Epilogue { bias: bias.as_deref(), residual: None, activation: self.activation, rounded: false };
         self.with_products::<bf16>(x, y.shape, |[m, n, k], a, b, offsets| {
             if gemm::gemm_bf16(m, n, k, a, b, y.slice::<bf16>(), n, offsets, ep).is_err() {
                 faults.set(Fault::Memory);
@@ -358,6 +376,7 @@ pub fn ops() -> Vec<OpDef> {
                 transpose_b: a.opt_bool("transpose_b")?.unwrap_or(false),
                 bias: a.opt_bool("bias")?.unwrap_or(false),
                 activation,
+                rounded: a.opt_bool("rounded")?.unwrap_or(false),
             }))
         },
         samples: || {

@@ -11,7 +11,7 @@ use crate::ops::elementwise as ew;
 use crate::ops::reduce;
 use crate::shape::{Shape, Spec, agree};
 use crate::tensor::{View, ViewMut};
-use crate::trace::{Value, push};
+use crate::trace::{Value, push, push1};
 
 /// What the normalisations have in common.
 #[derive(Clone, Debug)]
@@ -50,6 +50,8 @@ pub struct BatchNorm {
     pub norm: Norm,
     /// Negative results become zero; set by the compiler.
     pub relu: bool,
+    /// Results are rounded to bfloat16; set by the compiler.
+    pub rounded: bool,
 }
 
 /// The gradient of [`BatchNorm`]. Inputs x, dy, mean, variance, gamma if there is one, and, behind a relu, beta if there is
@@ -58,6 +60,8 @@ pub struct BatchNorm {
 pub struct BatchNormGrad {
     /// The forward op.
     pub of: BatchNorm,
+    /// dx is rounded to bfloat16; set by the compiler.
+    pub rounded: bool,
 }
 
 impl Norm {
@@ -332,6 +336,7 @@ impl Op for BatchNorm {
     fn attrs(&self) -> Attrs {
         let mut attrs = self.norm.attrs();
         attrs.push(("relu", Attr::Bool(self.relu)));
+        attrs.push(("rounded", Attr::Bool(self.rounded)));
         Attrs(attrs)
     }
 
@@ -360,7 +365,7 @@ impl Op for BatchNorm {
                     &zeros
                 }
             };
-            kernel::channel_normalize(x, mean, &scale, beta, self.relu, y.slice())
+            kernel::channel_normalize(x, mean, &scale, beta, self.relu, self.rounded, y.slice())
         });
     }
 
@@ -369,13 +374,17 @@ impl Op for BatchNorm {
     }
 
     fn vjp(&self, cx: &Vjp<'_>) -> Result<Vec<Option<Value>>> {
-        if self.relu || cx.dy[1].is_some() || cx.dy[2].is_some() {
+        if self.relu || self.rounded || cx.dy[1].is_some() || cx.dy[2].is_some() {
             return cx.through(|x| self.composed(x));
         }
         let mut inputs = vec![cx.x[0].clone(), cx.dy(0)?, cx.y[1].clone(), cx.y[2].clone()];
         inputs.extend(self.norm.scale.then(|| cx.x[1].clone()));
-        let op: Arc<dyn Op> = Arc::new(BatchNormGrad { of: self.clone() });
+        let op: Arc<dyn Op> = Arc::new(BatchNormGrad { of: self.clone(), rounded: false });
         Ok(self.norm.pick(push(&op, &inputs)?))
+    }
+
+    fn rounded(&self) -> Option<Arc<dyn Op>> {
+        Some(Arc::new(BatchNorm { rounded: true, ..self.clone() }))
     }
 
     fn traits(&self) -> Traits {
@@ -397,6 +406,9 @@ impl BatchNorm {
         let mut y = self.norm.apply(ew::multiply(&centred, &rstd)?, x)?;
         if self.relu {
             y = ew::relu(&y)?;
+        }
+        if self.rounded {
+            y = push1(ew::UnaryOp(Unary::Bfloat16), &[y])?;
         }
         Ok(vec![y, mean, var])
     }
@@ -448,7 +460,7 @@ impl Op for BatchNormGrad {
                 d[j] = -a[j] * dbeta[j] / rows;
                 dgamma[j] *= rstd;
             }
-            kernel::channel_grad(x, dy, mean, [&a, &b, &d], gate, dx.slice())
+            kernel::channel_grad(x, dy, mean, [&a, &b, &d], gate, self.rounded, dx.slice())
         });
     }
 
@@ -458,6 +470,10 @@ impl Op for BatchNormGrad {
 
     fn vjp(&self, cx: &Vjp<'_>) -> Result<Vec<Option<Value>>> {
         cx.through(|x| self.composed(x))
+    }
+
+    fn rounded(&self) -> Option<Arc<dyn Op>> {
+        Some(Arc::new(BatchNormGrad { rounded: true, ..self.clone() }))
     }
 
     fn traits(&self) -> Traits {
@@ -491,7 +507,11 @@ impl BatchNormGrad {
         let dyhat = ew::multiply(dy, &hat)?;
         let inner = ew::subtract(&ew::subtract(dy, &average(dy)?)?, &ew::multiply(&hat, &average(&dyhat)?)?)?;
         let factor = if self.of.norm.scale { ew::multiply(&x[4], &rstd)? } else { rstd };
-        Ok(vec![ew::multiply(&factor, &inner)?, over_rows(&dyhat)?, over_rows(dy)?])
+        let mut dx = ew::multiply(&factor, &inner)?;
+        if self.rounded {
+            dx = push1(ew::UnaryOp(Unary::Bfloat16), &[dx])?;
+        }
+        Ok(vec![dx, over_rows(&dyhat)?, over_rows(dy)?])
     }
 }
 
@@ -521,7 +541,7 @@ pub fn batch_norm(
     epsilon: f64,
 ) -> Result<Outputs<Value>> {
     let norm = Norm { epsilon, scale: gamma.is_some(), offset: beta.is_some() };
-    normalise(BatchNorm { norm, relu: false }, x, [gamma, beta])
+    normalise(BatchNorm { norm, relu: false, rounded: false }, x, [gamma, beta])
 }
 
 /// The ops of this file.
@@ -531,7 +551,9 @@ pub fn ops() -> Vec<OpDef> {
         Ok(LayerNorm { norm: Norm::read(a)?, rms: a.opt_bool("rms")?.unwrap_or(false) })
     }
     fn read_batch(a: &mut AttrReader) -> Result<BatchNorm> {
-        Ok(BatchNorm { norm: Norm::read(a)?, relu: a.opt_bool("relu")?.unwrap_or(false) })
+        let mut flag = |name: &str| a.opt_bool(name).map(|given| given.unwrap_or(false));
+        let (relu, rounded) = (flag("relu")?, flag("rounded")?);
+        Ok(BatchNorm { norm: Norm::read(a)?, relu, rounded })
     }
     fn forward(shape: &[usize], scale: bool, offset: bool) -> Vec<Draw> {
         let vector = Draw::float(&shape[shape.len() - 1..]);
@@ -552,7 +574,7 @@ pub fn ops() -> Vec<OpDef> {
         LayerNorm { norm: Norm { epsilon: 0.1, scale, offset }, rms }
     }
     fn batch(scale: bool, offset: bool) -> BatchNorm {
-        BatchNorm { norm: Norm { epsilon: 0.1, scale, offset }, relu: false }
+        BatchNorm { norm: Norm { epsilon: 0.1, scale, offset }, relu: false, rounded: false }
     }
     vec![
         OpDef {
@@ -590,9 +612,9 @@ pub fn ops() -> Vec<OpDef> {
         },
         OpDef {
             name: "batch_norm_grad",
-            make: |a| Ok(Arc::new(BatchNormGrad { of: read_batch(a)? })),
+            make: |a| Ok(Arc::new(BatchNormGrad { of: read_batch(a)?, rounded: false })),
             samples: || {
-                let grad = |s| BatchNormGrad { of: batch(s, true) };
+                let grad = |s| BatchNormGrad { of: batch(s, true), rounded: false };
                 vec![
                     Sample::new(grad(true), backward(&[6, 5], &[5], true)),
                     Sample::new(grad(false), backward(&[2, 3, 4], &[4], false)),

@@ -163,6 +163,7 @@ impl Op for Pool {
         Traits {
             vjp_ignores_inputs: self.0.kind == Kind::Average,
             vjp_ignores_outputs: true,
+            selects: self.0.kind == Kind::Max,
             ..Traits::default()
         }
     }
@@ -237,6 +238,12 @@ impl Op for PoolGrad {
             Kind::Max => vec![None, Some(push1(MaxPoolGather(self.pool.clone()), &[cx.x[0].clone(), g])?)],
             Kind::Average => vec![Some(push1(Pool(self.pool.clone()), &[g])?)],
         })
+    }
+
+    fn traits(&self) -> Traits {
+        // Where windows do not overlap, every place gets the gradient of at most one.
+        let apart = self.pool.size.iter().zip(&self.pool.window.strides).all(|(size, stride)| size <= stride);
+        Traits { selects: self.pool.kind == Kind::Max && apart, ..Traits::default() }
     }
 }
 

@@ -156,6 +156,8 @@ pub struct Dropout {
     pub rate: f64,
     /// Sizes of the factors that differ from the input's are 1, so that whole slices share a fate; empty: none.
     pub noise_shape: Vec<i64>,
+    /// The factor has the precision of bfloat16; set by the compiler.
+    pub rounded: bool,
 }
 
 impl Op for Dropout {
@@ -164,7 +166,11 @@ impl Op for Dropout {
     }
 
     fn attrs(&self) -> Attrs {
-        Attrs(vec![("rate", Attr::Float(self.rate)), ("noise_shape", Attr::Ints(self.noise_shape.clone()))])
+        Attrs(vec![
+            ("rate", Attr::Float(self.rate)),
+            ("noise_shape", Attr::Ints(self.noise_shape.clone())),
+            ("rounded", Attr::Bool(self.rounded)),
+        ])
     }
 
     fn infer(&self, x: &[Spec]) -> Result<Outputs<Spec>> {
@@ -228,6 +234,7 @@ impl Op for Dropout {
             DType::F64 => run!(f64, 1.0 / keep),
             DType::F16 => run!(half::f16, half::f16::from_f64(1.0 / keep)),
             DType::BF16 => run!(half::bf16, half::bf16::from_f64(1.0 / keep)),
+            _ if self.rounded => run!(f32, half::bf16::from_f64(1.0 / keep).to_f32()),
             _ => run!(f32, (1.0 / keep) as f32),
         }
     }
@@ -242,6 +249,10 @@ impl Op for Dropout {
 
     fn traits(&self) -> Traits {
         Traits { vjp_ignores_inputs: true, ..Traits::default() }
+    }
+
+    fn widened(&self) -> Option<Arc<dyn Op>> {
+        Some(Arc::new(Dropout { rate: self.rate, noise_shape: self.noise_shape.clone(), rounded: true }))
     }
 }
 
@@ -291,16 +302,17 @@ pub fn ops() -> Vec<OpDef> {
                 Ok(Arc::new(Dropout {
                     rate: a.float("rate")?,
                     noise_shape: a.opt_ints("noise_shape")?.unwrap_or_default(),
+                    rounded: a.opt_bool("rounded")?.unwrap_or(false),
                 }))
             },
             samples: || {
                 vec![
                     Sample::new(
-                        Dropout { rate: 0.3, noise_shape: vec![] },
+                        Dropout { rate: 0.3, noise_shape: vec![], rounded: false },
                         vec![Draw::float(&[5, 9]), state()],
                     ),
                     Sample::new(
-                        Dropout { rate: 0.5, noise_shape: vec![-1, 1] },
+                        Dropout { rate: 0.5, noise_shape: vec![-1, 1], rounded: false },
                         vec![Draw::float(&[6, 3]), state()],
                     ),
                 ]

@@ -222,6 +222,7 @@ impl Op for ReduceOp {
             floats: matches!(self.op, Reduce::Mean | Reduce::LogSumExp),
             vjp_ignores_inputs: matches!(self.op, Reduce::Sum | Reduce::Mean),
             vjp_ignores_outputs: matches!(self.op, Reduce::Sum | Reduce::Mean | Reduce::Prod),
+            selects: matches!(self.op, Reduce::Max | Reduce::Min),
             ..Traits::default()
         }
     }

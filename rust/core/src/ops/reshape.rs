@@ -167,6 +167,7 @@ pub(crate) const VIEW: Traits = Traits {
     effect: false,
     vjp_ignores_inputs: true,
     vjp_ignores_outputs: true,
+    selects: true,
 };
 
 /// The elements repeated along axes of size one and new leading axes.

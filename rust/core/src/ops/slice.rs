@@ -185,6 +185,7 @@ impl Op for SliceUpdate {
             promotes: true,
             vjp_ignores_inputs: true,
             vjp_ignores_outputs: true,
+            selects: true,
             ..Traits::default()
         }
     }
@@ -391,7 +392,13 @@ impl Op for Pad {
     }
 
     fn traits(&self) -> Traits {
-        Traits { strided: true, vjp_ignores_inputs: true, vjp_ignores_outputs: true, ..Traits::default() }
+        Traits {
+            strided: true,
+            vjp_ignores_inputs: true,
+            vjp_ignores_outputs: true,
+            selects: true,
+            ..Traits::default()
+        }
     }
 }
 

@@ -85,7 +85,7 @@ pub(super) fn spec(ir: &Ir, p: Port) -> &Spec {
 }
 
 fn plain_conv(ir: &Ir, p: Port) -> Option<&Conv> {
-    ir.downcast::<Conv>(p.node).filter(|c| !c.bias && c.activation.is_none())
+    ir.downcast::<Conv>(p.node).filter(|c| !c.bias && c.activation.is_none() && !c.rounded)
 }
 
 /// Is that one value per channel of `out`, the last axis?
@@ -253,7 +253,7 @@ pub(super) fn tails(ir: &mut Ir) {
                 .into_iter()
                 .filter(|&(conv, other)| {
                     [conv, other].iter().all(|&p| spec(ir, p) == &ir.nodes[i].specs[0])
-                        && packed(ir, conv).is_some_and(|c| !c.residual)
+                        && packed(ir, conv).is_some_and(|c| !c.residual && !c.pack.conv.rounded)
                 })
                 .max_by_key(|(conv, _)| conv.node);
             let Some((conv, other)) = found else { continue };

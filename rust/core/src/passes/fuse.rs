@@ -36,8 +36,18 @@ fn computes_in(ir: &Ir, node: &Node) -> Option<DType> {
         Lane::Select => float(dtype(1)),
         // Numbers that a float32 holds exactly enough: what the cast itself would round, the load rounds alike.
         Lane::Cast(to) if dtype(0) != DType::F64 && dtype(0) != DType::F32 => float(to),
+        // At the end of a chain, whose result is rounded as it is stored.
+        Lane::Cast(DType::BF16) if dtype(0) == DType::F32 => Some(DType::F32),
         Lane::Cast(_) => None,
     }
+}
+
+/// Does the node give what the chain it ends holds with more bits?
+fn narrows(ir: &Ir, node: &Node) -> bool {
+    let p = node.inputs[0];
+    node.specs[0].dtype == DType::BF16
+        && matches!(&node.kind, NodeKind::Op(op) if matches!(op.traits().lane, Some(Lane::Cast(_))))
+        && ir.nodes[p.node as usize].specs[p.output as usize].dtype == DType::F32
 }
 
 /// Groups the nodes and replaces each group by one node.
@@ -72,8 +82,8 @@ pub(super) fn run(ir: Ir) -> Ir {
                 && computes_in(&ir, sink) == Some(wide)
                 && size[g as usize] < MOST
         });
-        // A cast of something that the same chain computes would skip its rounding; only loads convert.
-        let sink = if fits { joint.unwrap_or(i as u32) } else { i as u32 };
+        // A cast of something that the same chain computes would skip its rounding; only loads and stores convert.
+        let sink = if fits && !narrows(&ir, node) { joint.unwrap_or(i as u32) } else { i as u32 };
         group[i] = Some(sink);
         size[sink as usize] += 1;
     }

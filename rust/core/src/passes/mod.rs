@@ -5,6 +5,7 @@ mod fuse;
 mod patterns;
 mod simplify;
 mod tables;
+mod widen;
 
 use std::collections::HashMap;
 
@@ -33,6 +34,8 @@ pub struct Ir {
 pub struct Passes {
     /// Fold constants, share equal nodes, drop identities.
     pub simplify: bool,
+    /// Hold bfloat16 as rounded float32.
+    pub widen: bool,
     /// Big patterns: products and convolutions with bias and activation.
     pub patterns: bool,
     /// Chains of elementwise ops.
@@ -41,9 +44,9 @@ pub struct Passes {
 
 impl Passes {
     /// All of them.
-    pub const ALL: Passes = Passes { simplify: true, patterns: true, fuse: true };
+    pub const ALL: Passes = Passes { simplify: true, widen: true, patterns: true, fuse: true };
     /// None of them.
-    pub const NONE: Passes = Passes { simplify: false, patterns: false, fuse: false };
+    pub const NONE: Passes = Passes { simplify: false, widen: false, patterns: false, fuse: false };
 }
 
 impl Ir {
@@ -65,6 +68,16 @@ impl Ir {
         self.drop_dead();
         if passes.simplify {
             self = simplify::run(self)?;
+            self.drop_dead();
+        }
+        if passes.widen {
+            let products = crate::ops::matmul::multiplies_bfloat16();
+            if products && passes.patterns {
+                // These products keep their type, and so take their bias and activation up before.
+                patterns::epilogues(&mut self);
+                self.drop_dead();
+            }
+            self = widen::run(self, products)?;
             self.drop_dead();
         }
         if passes.patterns {

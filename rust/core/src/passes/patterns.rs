@@ -8,6 +8,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::Ir;
 use super::frozen::{Rebuild, per_channel, spec};
+use crate::dtype::DType;
 use crate::op::{Binary, Lane, Op, Unary};
 use crate::ops::conv::ConvKernelGrad;
 use crate::ops::matmul::MatMul;
@@ -22,9 +23,36 @@ pub(super) fn run(ir: &mut Ir) {
     epilogues(ir);
     pool_relu(ir);
     norm_relu(ir);
+    norm_rounded(ir);
 }
 
-fn epilogues(ir: &mut Ir) {
+/// Batch norm and its gradient round on the way out.
+fn norm_rounded(ir: &mut Ir) {
+    let uses = ir.uses();
+    let mut moved: HashMap<Port, Port> = HashMap::new();
+    for i in 0..ir.nodes.len() {
+        for p in &mut ir.nodes[i].inputs {
+            *p = *moved.get(p).unwrap_or(p);
+        }
+        let Some(Lane::Unary(Unary::Bfloat16)) = ir.op(i as u32).and_then(|op| op.traits().lane) else {
+            continue;
+        };
+        let from = ir.nodes[i].inputs[0];
+        let norm = ir.downcast::<BatchNorm>(from.node).is_some_and(|n| !n.rounded)
+            || ir.downcast::<BatchNormGrad>(from.node).is_some_and(|n| !n.rounded);
+        if from.output == 0
+            && norm
+            && uses.get(&from) == Some(&1)
+            && let Some(op) = ir.op(from.node).and_then(|op| op.rounded())
+        {
+            ir.nodes[from.node as usize].kind = NodeKind::Op(op);
+            moved.insert(Port { node: i as u32, output: 0 }, from);
+        }
+    }
+    ir.redirect(|p| *moved.get(&p).unwrap_or(&p));
+}
+
+pub(super) fn epilogues(ir: &mut Ir) {
     let uses = ir.uses();
     let once = |p: Port| uses.get(&p) == Some(&1);
     for i in 0..ir.nodes.len() {
@@ -37,6 +65,9 @@ fn epilogues(ir: &mut Ir) {
                     if !once(product) || ir.nodes[i].specs[0] != ir.nodes[product.node as usize].specs[0] {
                         continue;
                     }
+                    if is_rounded(ir, product) {
+                        continue;
+                    }
                     let Some(fused) = with_bias(ir, product, bias) else { continue };
                     let mut inputs = ir.nodes[product.node as usize].inputs.clone();
                     inputs.push(bias);
@@ -45,7 +76,17 @@ fn epilogues(ir: &mut Ir) {
                     break;
                 }
             }
+            Some(Lane::Unary(Unary::Bfloat16)) if once(inputs[0]) => {
+                if let Some((fused, inputs)) = rounded(ir, inputs[0], &once) {
+                    ir.nodes[i].kind = NodeKind::Op(fused);
+                    ir.nodes[i].inputs = inputs;
+                }
+            }
             Some(Lane::Unary(f)) if once(inputs[0]) => {
+                let exact = f == Unary::Relu || !is_rounded(ir, inputs[0]);
+                if !exact {
+                    continue;
+                }
                 let Some(fused) = ir.op(inputs[0].node).and_then(|op| with_activation(op.as_ref(), f)) else {
                     continue;
                 };
@@ -55,6 +96,42 @@ fn epilogues(ir: &mut Ir) {
             _ => {}
         }
     }
+}
+
+/// What gives `p` rounded: the op itself, or a product that was rounded before its bias or its activation.
+fn rounded(ir: &Ir, p: Port, once: &impl Fn(Port) -> bool) -> Option<(Arc<dyn Op>, SmallVec<[Port; 4]>)> {
+    let node = &ir.nodes[p.node as usize];
+    let NodeKind::Op(op) = &node.kind else { return None };
+    if let Some(fused) = op.rounded().filter(|_| node.specs.len() == 1 && !is_rounded(ir, p)) {
+        return Some((fused, node.inputs.clone()));
+    }
+    match op.traits().lane? {
+        Lane::Binary(Binary::Add) => {
+            let [a, b] = node.inputs[..] else { return None };
+            [(a, b), (b, a)].into_iter().find_map(|(product, bias)| {
+                let fits = once(product)
+                    && is_rounded(ir, product)
+                    && node.specs[0] == ir.nodes[product.node as usize].specs[0];
+                let fused = with_bias(ir, product, bias).filter(|_| fits)?;
+                let mut inputs = ir.nodes[product.node as usize].inputs.clone();
+                inputs.push(bias);
+                Some((fused, inputs))
+            })
+        }
+        Lane::Unary(f) => {
+            let product = node.inputs[0];
+            let fits = once(product) && is_rounded(ir, product);
+            let fused = with_activation(ir.op(product.node)?.as_ref(), f).filter(|_| fits)?;
+            Some((fused, ir.nodes[product.node as usize].inputs.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// Is it a product or a convolution that rounds every step?
+fn is_rounded(ir: &Ir, p: Port) -> bool {
+    ir.downcast::<MatMul>(p.node).is_some_and(|m| m.rounded)
+        || ir.downcast::<crate::ops::conv::Conv>(p.node).is_some_and(|c| c.rounded)
 }
 
 /// The gradient of a bias is summed while the gradient of the kernel reads the same values.
@@ -152,9 +229,16 @@ fn norm_relu(ir: &mut Ir) {
         let Some(op) = ir.op(i as u32) else { continue };
         if op.traits().lane == Some(Lane::Unary(Unary::Relu)) {
             let from = ir.nodes[i].inputs[0];
-            if let Some(of) = norm(ir, from).filter(|of| !of.relu && once(from)) {
-                ir.nodes[from.node as usize].kind = NodeKind::Op(Arc::new(BatchNorm { relu: true, ..of }));
-                moved.insert(here, from);
+            let inner = unrounded(ir, from);
+            if let Some(of) = norm(ir, inner).filter(|of| !of.relu && once(from) && once(inner)) {
+                ir.nodes[inner.node as usize].kind = NodeKind::Op(Arc::new(BatchNorm { relu: true, ..of }));
+                if inner == from {
+                    moved.insert(here, from);
+                } else {
+                    // Rounding and relu may trade places.
+                    ir.nodes[i].kind = ir.nodes[from.node as usize].kind.clone();
+                    ir.nodes[i].inputs = smallvec![inner];
+                }
             }
             continue;
         }
@@ -167,6 +251,7 @@ fn norm_relu(ir: &mut Ir) {
             continue;
         }
         let [dy, y] = ir.nodes[gate.node as usize].inputs[..] else { continue };
+        let y = unrounded(ir, y);
         let Some(of) = norm(ir, y).filter(|of| of.relu) else { continue };
         let forward = &ir.nodes[y.node as usize];
         let same = forward.inputs[0] == inputs[0]
@@ -182,10 +267,18 @@ fn norm_relu(ir: &mut Ir) {
         if of.norm.offset {
             new.push(forward.inputs[forward.inputs.len() - 1]);
         }
-        ir.nodes[i].kind = NodeKind::Op(Arc::new(BatchNormGrad { of }));
+        ir.nodes[i].kind = NodeKind::Op(Arc::new(BatchNormGrad { of, rounded: false }));
         ir.nodes[i].inputs = new;
     }
     ir.redirect(|p| *moved.get(&p).unwrap_or(&p));
+}
+
+/// What was rounded to give `p`, or `p` itself. Rounding changes no sign, but for numbers that count as zero.
+fn unrounded(ir: &Ir, p: Port) -> Port {
+    match ir.op(p.node).and_then(|op| op.traits().lane) {
+        Some(Lane::Unary(Unary::Bfloat16)) => ir.nodes[p.node as usize].inputs[0],
+        _ => p,
+    }
 }
 
 /// The op with a bias, if it can take one and `bias` is one value per column.
@@ -195,7 +288,7 @@ fn with_bias(ir: &Ir, product: Port, bias: Port) -> Option<Arc<dyn Op>> {
     let spec = &ir.nodes[bias.node as usize].specs[bias.output as usize];
     let one_per_column =
         spec.shape.rank() == 1 && spec.shape[0] == *out.shape.last()? && spec.dtype == out.dtype;
-    if !one_per_column || !matches!(out.dtype, crate::dtype::DType::F32 | crate::dtype::DType::F64) {
+    if !one_per_column || !matches!(out.dtype, DType::BF16 | DType::F32 | DType::F64) {
         return None;
     }
     let any: &dyn Any = op.as_ref();

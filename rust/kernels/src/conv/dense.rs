@@ -21,6 +21,7 @@ pub(super) fn forward<T: Scalar>(
     w: &[T],
     bias: Option<&[T]>,
     activation: Option<Unary>,
+    rounded: bool,
     y: &mut [T],
 ) -> Result<(), AllocError> {
     let (ci, co) = (s.c_in / s.groups, s.c_out / s.groups);
@@ -39,7 +40,7 @@ pub(super) fn forward<T: Scalar>(
             y,
             co,
             false,
-            Epilogue { bias, residual: None, activation },
+            Epilogue { bias, residual: None, activation, rounded },
         );
         return Ok(());
     }
@@ -48,7 +49,8 @@ pub(super) fn forward<T: Scalar>(
         let g = Geometry::new(s, group);
         let kernel = Taps { w, at: group * co, taps: &taps, steps: [ci * s.c_out, s.c_out, 1], c: ci, n: co };
         let place = Place { start: [0; 3], step: [1; 3], size: s.out_sp, at: group * co, row: s.c_out };
-        let finish = Finish { bias: bias.map(|b| &b[group * co..][..co]), residual: None, least };
+        let bias = bias.map(|b| &b[group * co..][..co]);
+        let finish = Finish { bias, residual: None, least, rounded };
         if s.groups == 1 && g.is_plain() {
             let (g, place) = flat(&g, co);
             convolve(l, &g, x, &kernel, finish, y, &place)?;
@@ -57,7 +59,7 @@ pub(super) fn forward<T: Scalar>(
         }
     }
     if let Some(f) = late {
-        crate::map::unary_in_place(f, y);
+        super::activate(f, rounded, y);
     }
     Ok(())
 }
@@ -160,6 +162,7 @@ pub(super) fn input_grad<T: Scalar>(
     s: &ConvShape,
     dy: &[T],
     w: &[T],
+    rounded: bool,
     dx: &mut [T],
 ) -> Result<(), AllocError> {
     let (ci, co) = (s.c_in / s.groups, s.c_out / s.groups);
@@ -167,9 +170,9 @@ pub(super) fn input_grad<T: Scalar>(
         if is_shallow::<T>(co, ci) {
             let (g, place) = flat(&Geometry { c: co, x_row: co, ..Geometry::new(s, 0) }, ci);
             let kernel = Taps { w, at: 0, taps: &[0], steps: [ci * co, 1, co], c: co, n: ci };
-            return convolve(l, &g, dy, &kernel, Finish::none(), dx, &place);
+            return convolve(l, &g, dy, &kernel, Finish::none(rounded), dx, &place);
         }
-        let ep = Epilogue::default();
+        let ep = Epilogue { rounded, ..Epilogue::default() };
         gemm_at(l, dy.len() / co, ci, co, Mat::rows(dy, co), Mat::rows(w, co).t(), dx, ci, false, ep);
         return Ok(());
     }
@@ -181,7 +184,7 @@ pub(super) fn input_grad<T: Scalar>(
     for phase in (0..phases).filter_map(|phase| Phase::new(s, phase)) {
         for group in 0..s.groups {
             let (g, kernel, place) = phase.convolution(s, group, w);
-            convolve(l, &g, dy, &kernel, Finish::none(), dx, &place)?;
+            convolve(l, &g, dy, &kernel, Finish::none(rounded), dx, &place)?;
         }
     }
     Ok(())
@@ -265,7 +268,7 @@ impl<T: Scalar> Ready<T> {
         match self {
             Ready::Strips(packed) => {
                 let activation = finish.least.map(|_| Unary::Relu);
-                let ep = Epilogue { bias: finish.bias, residual: None, activation };
+                let ep = Epilogue { bias: finish.bias, residual: None, activation, rounded: finish.rounded };
                 strips::convolve(g, x, packed, ep, y, place)
             }
             &Ready::Panels(ref packed, n) => {
@@ -311,7 +314,7 @@ impl<T: Scalar> Repeated<T> {
     }
 
     pub fn run(&self, x: &[T], y: &mut [T]) -> Result<(), AllocError> {
-        self.kernel.run(self.level, &self.g, x, Finish::none(), y, &self.place, self.tasks)
+        self.kernel.run(self.level, &self.g, x, Finish::none(false), y, &self.place, self.tasks)
     }
 }
 

@@ -5,10 +5,12 @@
 //! runs; where the window has steps, there is one class of runs per phase.
 
 use super::ConvShape;
+use super::direct::Finish;
 use crate::buffer::{AllocError, Buffer};
 use crate::convert::elements_mut;
 use crate::gemm::Scalar;
 use crate::isa::{Isa, Kernel, Lanes, Level, Real, dispatch};
+use crate::lanes::round_bfloat16;
 use crate::par;
 use crate::shared::Shared;
 
@@ -179,30 +181,21 @@ pub(super) fn forward<T: Scalar>(
     s: &ConvShape,
     x: &[T],
     w: &[T],
-    bias: Option<&[T]>,
-    least: Option<T>,
+    finish: Finish<'_, T>,
     y: &mut [T],
 ) {
-    gather(l, &Plan::new(s, |d| Axis::forward(s, d)), x, w, bias, least, y);
+    gather(l, &Plan::new(s, |d| Axis::forward(s, d)), x, w, finish, y);
 }
 
-pub(super) fn input_grad<T: Scalar>(l: Level, s: &ConvShape, dy: &[T], w: &[T], dx: &mut [T]) {
-    gather(l, &Plan::new(s, |d| Axis::backward(s, d)), dy, w, None, None, dx);
+pub(super) fn input_grad<T: Scalar>(l: Level, s: &ConvShape, dy: &[T], w: &[T], rounded: bool, dx: &mut [T]) {
+    gather(l, &Plan::new(s, |d| Axis::backward(s, d)), dy, w, Finish::none(rounded), dx);
 }
 
-fn gather<T: Scalar>(
-    l: Level,
-    plan: &Plan,
-    x: &[T],
-    w: &[T],
-    bias: Option<&[T]>,
-    least: Option<T>,
-    y: &mut [T],
-) {
+fn gather<T: Scalar>(l: Level, plan: &Plan, x: &[T], w: &[T], finish: Finish<'_, T>, y: &mut [T]) {
     let per_image = plan.rows.len();
     let out = Shared::new(y);
     crate::shared::ranges(plan.n * per_image, plan.grain(), |from, to| {
-        dispatch(l, Gather { plan, x, w, bias, least, y: &out, rows: (from, to) });
+        dispatch(l, Gather { plan, x, w, finish, y: &out, rows: (from, to) });
     });
 }
 
@@ -210,8 +203,7 @@ struct Gather<'a, T> {
     plan: &'a Plan,
     x: &'a [T],
     w: &'a [T],
-    bias: Option<&'a [T]>,
-    least: Option<T>,
+    finish: Finish<'a, T>,
     y: &'a Shared<'a, T>,
     rows: (usize, usize),
 }
@@ -223,7 +215,8 @@ impl<T: Scalar> Kernel for Gather<'_, T> {
         let (plan, c) = (self.plan, self.plan.c);
         let (per_image, row) = (plan.rows.len(), plan.axes[2].made * c);
         let mut taps: Vec<Tap> = Vec::new();
-        let least = self.least.unwrap_or(-T::INF);
+        let Finish { bias, least, rounded, .. } = self.finish;
+        let least = least.unwrap_or(-T::INF);
         for r in self.rows.0..self.rows.1 {
             let (n, at) = (r / per_image, r % per_image);
             let x = &self.x[n * plan.met()..][..plan.met()];
@@ -242,8 +235,8 @@ impl<T: Scalar> Kernel for Gather<'_, T> {
                     };
                     // SAFETY: the plan's positions lie in the image; rows of y are disjoint.
                     unsafe {
-                        let few =
-                            Few { taps: &taps, w: self.w.as_ptr(), bias: self.bias, least, pace, step, c };
+                        let w = self.w.as_ptr();
+                        let few = Few { taps: &taps, w, bias, least, rounded, pace, step, c };
                         let (x, y) = (x.as_ptr().add(q * pace), y.add(run.first * c + q * step));
                         match some {
                             Q => few.channels::<T::V<S>, Q>(x, y),
@@ -264,6 +257,7 @@ struct Few<'a, T> {
     w: *const T,
     bias: Option<&'a [T]>,
     least: T,
+    rounded: bool,
     pace: usize,
     step: usize,
     c: usize,
@@ -302,11 +296,16 @@ impl<T: Scalar> Few<'_, T> {
                 Some(bias) => load::<V, WHOLE>(bias.as_ptr().add(channel), left),
                 None => V::splat(T::ZERO),
             };
-            let mut acc = [first; N];
+            let mut acc = [if self.rounded { V::splat(T::ZERO) } else { first }; N];
             for tap in self.taps {
                 let w = load::<V, WHOLE>(w.add(tap.w), left);
                 for q in 0..N {
                     acc[q] = load::<V, WHOLE>(x.add(tap.x + q * self.pace), left).fma(w, acc[q]);
+                }
+            }
+            if self.rounded {
+                for q in 0..N {
+                    acc[q] = round_bfloat16(round_bfloat16(acc[q]) + first);
                 }
             }
             let least = V::splat(self.least);

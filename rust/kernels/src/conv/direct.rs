@@ -111,12 +111,14 @@ pub(super) struct Finish<'a, T> {
     pub bias: Option<&'a [T]>,
     pub residual: Option<&'a [T]>,
     pub least: Option<T>,
+    /// Rounded to bfloat16 before the first and after each of these.
+    pub rounded: bool,
 }
 
 impl<T> Finish<'_, T> {
-    /// Nothing.
-    pub fn none() -> Self {
-        Finish { bias: None, residual: None, least: None }
+    /// Nothing but rounding, if that.
+    pub fn none(rounded: bool) -> Self {
+        Finish { bias: None, residual: None, least: None, rounded }
     }
 
     /// Are bias and residual long enough?
@@ -323,7 +325,8 @@ impl<T: Scalar> Task<'_, T> {
                 }
                 let bias = self.finish.bias.map(|b| b[column..].as_ptr());
                 let residual = self.finish.residual.map(|r| r[at..].as_ptr());
-                let out = Out { c, ldc, width, add: false, bias, residual, least: self.finish.least };
+                let Finish { least, rounded, .. } = self.finish;
+                let out = Out { c, ldc, width, add: false, bias, residual, least, rounded };
                 let a = source.as_ptr().add(w * aw.stride * pixel);
                 tile::<T, S, false>(rows, stretches, a, aw.stride * pixel, 0, b, nr, &out);
             }

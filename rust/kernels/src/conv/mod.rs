@@ -84,7 +84,8 @@ impl ConvShape {
     }
 }
 
-/// `y = x * w (+ bias, then the activation)`; kernel layout [taps..., c_in / groups, c_out].
+/// `y = x * w (+ bias, then the activation)`; kernel layout [taps..., c_in / groups, c_out]. With `rounded` the sum and
+/// what is made of it are rounded to bfloat16 step by step.
 #[allow(private_bounds)]
 pub fn forward<T: Scalar>(
     s: &ConvShape,
@@ -92,6 +93,7 @@ pub fn forward<T: Scalar>(
     w: &[T],
     bias: Option<&[T]>,
     activation: Option<Unary>,
+    rounded: bool,
     y: &mut [T],
 ) -> Result<(), AllocError> {
     s.check(x.len(), w.len(), y.len());
@@ -100,32 +102,42 @@ pub fn forward<T: Scalar>(
     }
     if s.is_depthwise() && s.c_out == s.c_in {
         let relu = activation == Some(Unary::Relu);
-        depthwise::forward(level(), s, x, w, bias, relu.then_some(T::ZERO), y);
-        return finish(s.c_out, None, activation.filter(|_| !relu), y);
+        let finish = direct::Finish { bias, residual: None, least: relu.then_some(T::ZERO), rounded };
+        depthwise::forward(level(), s, x, w, finish, y);
+        if let Some(f) = activation.filter(|_| !relu) {
+            activate(f, rounded, y);
+        }
+        return Ok(());
     }
     if s.is_depthwise() {
         multiplied::forward(s, x, w, y);
-        return finish(s.c_out, bias, activation, y);
+        return finish(s.c_out, bias, activation, rounded, y);
     }
-    dense::forward(level(), s, x, w, bias, activation, y)
+    dense::forward(level(), s, x, w, bias, activation, rounded, y)
 }
 
-/// The gradient of the input.
+/// The gradient of the input, rounded to bfloat16 if `rounded`.
 #[allow(private_bounds)]
-pub fn input_grad<T: Scalar>(s: &ConvShape, dy: &[T], w: &[T], dx: &mut [T]) -> Result<(), AllocError> {
+pub fn input_grad<T: Scalar>(
+    s: &ConvShape,
+    dy: &[T],
+    w: &[T],
+    rounded: bool,
+    dx: &mut [T],
+) -> Result<(), AllocError> {
     s.check(dx.len(), w.len(), dy.len());
     if dx.is_empty() {
         return Ok(());
     }
     if s.is_depthwise() {
         if s.c_out == s.c_in {
-            depthwise::input_grad(level(), s, dy, w, dx);
-        } else {
-            multiplied::input_grad(s, dy, w, dx);
+            depthwise::input_grad(level(), s, dy, w, rounded, dx);
+            return Ok(());
         }
-        return Ok(());
+        multiplied::input_grad(s, dy, w, dx);
+        return finish(s.c_in, None, None, rounded, dx);
     }
-    dense::input_grad(level(), s, dy, w, dx)
+    dense::input_grad(level(), s, dy, w, rounded, dx)
 }
 
 /// The gradient of the kernel, and that of a bias if it is asked for: the sum of dy for every channel.
@@ -180,10 +192,11 @@ pub fn forward_packed<T: Scalar>(
     bias: Option<&[T]>,
     residual: Option<&[T]>,
     relu: bool,
+    rounded: bool,
     y: &mut [T],
 ) -> Result<(), AllocError> {
     s.check(x.len(), s.w_len(), y.len());
-    let finish = direct::Finish { bias, residual, least: relu.then_some(T::ZERO) };
+    let finish = direct::Finish { bias, residual, least: relu.then_some(T::ZERO), rounded };
     dense::forward_packed(level(), s, x, packed, finish, y)
 }
 
@@ -192,8 +205,12 @@ fn finish<T: Scalar>(
     c: usize,
     bias: Option<&[T]>,
     activation: Option<Unary>,
+    rounded: bool,
     y: &mut [T],
 ) -> Result<(), AllocError> {
+    if rounded {
+        crate::map::unary_in_place(Unary::Bfloat16, y);
+    }
     if let Some(bias) = bias {
         let grain = (1 << 14) / c.max(1) + 1;
         let rows = y.len() / c.max(1);
@@ -203,13 +220,21 @@ fn finish<T: Scalar>(
             let part = unsafe { out.part(start * c, (end - start) * c) };
             for row in part.chunks_exact_mut(c) {
                 for (y, &b) in row.iter_mut().zip(bias) {
-                    *y = *y + b;
+                    *y = crate::gemm::round_if(rounded, *y + b);
                 }
             }
         });
     }
     if let Some(f) = activation {
-        crate::map::unary_in_place(f, y);
+        activate(f, rounded, y);
     }
     Ok(())
+}
+
+/// An activation that no epilogue has.
+fn activate<T: Scalar>(f: Unary, rounded: bool, y: &mut [T]) {
+    crate::map::unary_in_place(f, y);
+    if rounded && f != Unary::Relu {
+        crate::map::unary_in_place(Unary::Bfloat16, y);
+    }
 }

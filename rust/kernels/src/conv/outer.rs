@@ -337,7 +337,7 @@ impl<T: Scalar> Task<'_, T> {
             // SAFETY: passed on; rows and columns of different tasks are different elements.
             unsafe {
                 let c = self.out.at(at, (rows - 1) * self.ldc + width);
-                let out = Out { c, ldc: self.ldc, width, add, bias: None, residual: None, least: None };
+                let out = Out::plain(c, self.ldc, width, add);
                 let a = a.as_ptr().add(i);
                 tile::<T, S, true>(rows, stretches, a, 1, step_a, panel.as_ptr(), self.nr, &out);
             }

@@ -47,15 +47,30 @@ fn check(s: ConvShape) {
         dw[j] += dy[o] * x[i];
     });
     let mut out = vec![9.0; s.y_len()];
-    forward(&s, &x, &w, None, None, &mut out).unwrap();
+    forward(&s, &x, &w, None, None, false, &mut out).unwrap();
     close(&out, &y, "y", &s);
     let bias = draw(s.c_out, 4);
-    forward(&s, &x, &w, Some(&bias), Some(Unary::Relu), &mut out).unwrap();
+    forward(&s, &x, &w, Some(&bias), Some(Unary::Relu), false, &mut out).unwrap();
     let with: Vec<f64> = y.iter().enumerate().map(|(i, v)| (v + bias[i % s.c_out]).max(0.0)).collect();
     close(&out, &with, "relu(y + b)", &s);
+    // Rounded after every step: the very numbers that separate passes give.
+    let rounded = |v: &f64| half::bf16::from_f64(*v).to_f64();
+    let mut sums = vec![9.0; s.y_len()];
+    forward(&s, &x, &w, None, None, false, &mut sums).unwrap();
+    for activation in [Unary::Relu, Unary::Tanh] {
+        let mut steps: Vec<f64> = sums.iter().map(rounded).collect();
+        steps.iter_mut().enumerate().for_each(|(i, v)| *v = rounded(&(*v + bias[i % s.c_out])));
+        crate::map::unary_in_place(activation, &mut steps);
+        let steps: Vec<f64> = steps.iter().map(rounded).collect();
+        forward(&s, &x, &w, Some(&bias), Some(activation), true, &mut out).unwrap();
+        assert!(out == steps, "{activation:?} of rounded sums, {s:?}");
+    }
     let mut out = vec![9.0; s.x_len()];
-    input_grad(&s, &dy, &w, &mut out).unwrap();
+    input_grad(&s, &dy, &w, false, &mut out).unwrap();
     close(&out, &dx, "dx", &s);
+    let steps: Vec<f64> = out.iter().map(rounded).collect();
+    input_grad(&s, &dy, &w, true, &mut out).unwrap();
+    assert!(out == steps, "dx rounded, {s:?}");
     let mut out = vec![9.0; s.w_len()];
     let (mut db, mut bias_grad) = (vec![0.0; s.c_out], vec![9.0; s.c_out]);
     dy.chunks_exact(s.c_out).for_each(|row| row.iter().zip(&mut db).for_each(|(d, b)| *b += d));
@@ -66,10 +81,16 @@ fn check(s: ConvShape) {
         if s.is_depthwise() {
             if s.c_out == s.c_in {
                 let mut out = vec![9.0; s.y_len()];
-                depthwise::forward(l, &s, &x, &w, Some(&bias), Some(0.0), &mut out);
+                let finish = direct::Finish {
+                    bias: Some(&bias[..]),
+                    residual: None,
+                    least: Some(0.0),
+                    rounded: false,
+                };
+                depthwise::forward(l, &s, &x, &w, finish, &mut out);
                 close(&out, &with, l.name(), &s);
                 let mut out = vec![9.0; s.x_len()];
-                depthwise::input_grad(l, &s, &dy, &w, &mut out);
+                depthwise::input_grad(l, &s, &dy, &w, false, &mut out);
                 close(&out, &dx, l.name(), &s);
                 let mut out = vec![9.0; s.w_len()];
                 depthwise::kernel_grad(l, &s, &x, &dy, &mut out).unwrap();
@@ -78,10 +99,10 @@ fn check(s: ConvShape) {
             continue;
         }
         let mut out = vec![9.0; s.y_len()];
-        dense::forward(l, &s, &x, &w, Some(&bias), Some(Unary::Relu), &mut out).unwrap();
+        dense::forward(l, &s, &x, &w, Some(&bias), Some(Unary::Relu), false, &mut out).unwrap();
         close(&out, &with, l.name(), &s);
         let mut out = vec![9.0; s.x_len()];
-        dense::input_grad(l, &s, &dy, &w, &mut out).unwrap();
+        dense::input_grad(l, &s, &dy, &w, false, &mut out).unwrap();
         close(&out, &dx, l.name(), &s);
         let mut out = vec![9.0; s.w_len()];
         dense::kernel_grad(l, &s, &x, &dy, &mut out, None).unwrap();
@@ -91,14 +112,14 @@ fn check(s: ConvShape) {
         let (mut packed, mut out) = (vec![9.0; len], vec![9.0; s.y_len()]);
         pack(&s, &w, &mut packed).unwrap();
         let r = draw(s.y_len(), 5);
-        forward_packed(&s, &x, &packed, Some(&bias), Some(&r), true, &mut out).unwrap();
+        forward_packed(&s, &x, &packed, Some(&bias), Some(&r), true, false, &mut out).unwrap();
         let with: Vec<f64> = (0..y.len()).map(|i| (y[i] + bias[i % s.c_out] + r[i]).max(0.0)).collect();
         close(&out, &with, "relu(y + b + r)", &s);
     }
     // The same in float32, against float64.
     let single = |v: &[f64]| v.iter().map(|&v| v as f32).collect::<Vec<_>>();
     let mut out = vec![0f32; s.y_len()];
-    forward(&s, &single(&x), &single(&w), None, None, &mut out).unwrap();
+    forward(&s, &single(&x), &single(&w), None, None, false, &mut out).unwrap();
     for (g, w) in out.iter().zip(&y) {
         assert!((f64::from(*g) - w).abs() < 1e-4);
     }
@@ -255,8 +276,8 @@ fn threads_do_not_matter() {
     for threads in [1, 2, 3, 8] {
         crate::par::set_threads(threads);
         let (mut y, mut dx, mut dw) = (vec![0f32; s.y_len()], vec![0f32; s.x_len()], vec![0f32; s.w_len()]);
-        forward(&s, &x, &w, None, None, &mut y).unwrap();
-        input_grad(&s, &dy, &w, &mut dx).unwrap();
+        forward(&s, &x, &w, None, None, false, &mut y).unwrap();
+        input_grad(&s, &dy, &w, false, &mut dx).unwrap();
         kernel_grad(&s, &x, &dy, &mut dw, None).unwrap();
         seen.push((y, dx, dw));
     }

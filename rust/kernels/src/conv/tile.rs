@@ -2,6 +2,7 @@
 
 use crate::gemm::Scalar;
 use crate::isa::{Isa, Lanes, Real};
+use crate::lanes::round_bfloat16;
 
 /// A stretch of the sum: where it begins in A and in B, in elements, and how many products it has.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,15 @@ pub(super) struct Out<T> {
     pub residual: Option<*const T>,
     /// Results below this become it: 0 for relu.
     pub least: Option<T>,
+    /// Round to bfloat16 after every step.
+    pub rounded: bool,
+}
+
+impl<T> Out<T> {
+    /// Sums as they are.
+    pub fn plain(c: *mut T, ldc: usize, width: usize, add: bool) -> Out<T> {
+        Out { c, ldc, width, add, bias: None, residual: None, least: None, rounded: false }
+    }
 }
 
 /// Rows of the largest tile.
@@ -83,6 +93,45 @@ unsafe fn sums<V: Lanes, const MR: usize, const NV: usize, const OUTER: bool, co
         }
     }
     acc
+}
+
+/// The first `n` lanes.
+#[inline(always)]
+unsafe fn fetch<V: Lanes>(p: *const V::T, n: usize) -> V {
+    // SAFETY: the caller's promise.
+    unsafe { if n == V::N { V::load(p) } else { V::load_partial(p, n) } }
+}
+
+/// Writes a tile with every step rounded to bfloat16.
+#[inline(always)]
+unsafe fn store_rounded<V: Lanes, const MR: usize, const NV: usize>(
+    acc: &[[V; NV]; MR],
+    out: &Out<V::T>,
+    last: usize,
+) {
+    let least = V::splat(out.least.unwrap_or(-V::T::INF));
+    for j in 0..NV {
+        let n = if j + 1 < NV { V::N } else { last };
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut bias = V::splat(V::T::ZERO);
+            if let Some(b) = out.bias {
+                bias = fetch::<V>(b.add(j * V::N), n);
+            }
+            for i in 0..MR {
+                let at = i * out.ldc + j * V::N;
+                let mut y = round_bfloat16(acc[i][j]);
+                if out.bias.is_some() {
+                    y = round_bfloat16(y + bias);
+                }
+                if let Some(r) = out.residual {
+                    y = round_bfloat16(y + fetch::<V>(r.add(at), n));
+                }
+                y = least.max(y);
+                if n == V::N { y.store(out.c.add(at)) } else { y.store_partial(out.c.add(at), n) }
+            }
+        }
+    }
 }
 
 /// Writes a tile of which all columns count.
@@ -172,6 +221,9 @@ unsafe fn block<V: Lanes, const MR: usize, const NV: usize, const OUTER: bool>(
     unsafe {
         if last == V::N {
             let acc = sums::<V, MR, NV, OUTER, true>(stretches, a, rs, step_a, b, step_b, last);
+            if !OUTER && out.rounded {
+                return store_rounded::<V, MR, NV>(&acc, out, last);
+            }
             store::<V, MR, NV>(&acc, out);
         } else if OUTER {
             let acc = sums::<V, MR, NV, true, false>(stretches, a, rs, step_a, b, step_b, last);
@@ -179,6 +231,9 @@ unsafe fn block<V: Lanes, const MR: usize, const NV: usize, const OUTER: bool>(
         } else {
             // B is packed: what is beyond the width is zero, and its results are not written.
             let acc = sums::<V, MR, NV, false, true>(stretches, a, rs, step_a, b, step_b, last);
+            if out.rounded {
+                return store_rounded::<V, MR, NV>(&acc, out, last);
+            }
             store_partial::<V, MR, NV>(&acc, out, last);
         }
     }

@@ -19,6 +19,7 @@ use crate::buffer::{AllocError, Buffer};
 use crate::convert::{elements, elements_mut};
 use crate::gemm::Scalar;
 use crate::isa::{Isa, Kernel, Lanes, Level, Real, dispatch};
+use crate::lanes::round_bfloat16;
 use crate::par;
 use crate::shared::Shared;
 
@@ -335,8 +336,7 @@ impl<T: Scalar> Kernel for Block<'_, T> {
                     // SAFETY: `rows` tiles of c values and n products exist.
                     unsafe {
                         let to = products.as_mut_ptr().add(p * step_out + t * n + column);
-                        let out =
-                            Out { c: to, ldc: n, width, add: false, bias: None, residual: None, least: None };
+                        let out = Out::plain(to, n, width, false);
                         let a = values.as_ptr().add(p * step_in + t * c);
                         tile::<T, S, false>(rows, &[Stretch { a: 0, b: 0, len: c }], a, c, 0, b, nr, &out);
                     }
@@ -386,9 +386,20 @@ impl<T: Scalar> Block<'_, T> {
                         let at = self.place.of(n, 0, h + i, w + j) + c;
                         // SAFETY: pixels of different tiles are different elements of y.
                         unsafe {
-                            let mut y = y[j] + bias;
+                            let rounded = self.finish.rounded;
+                            let mut y = y[j];
+                            if rounded {
+                                y = round_bfloat16(y);
+                            }
+                            y = y + bias;
+                            if rounded && self.finish.bias.is_some() {
+                                y = round_bfloat16(y);
+                            }
                             if let Some(r) = self.finish.residual {
                                 y = y + <T::V<S>>::load(r[at..].as_ptr());
+                                if rounded {
+                                    y = round_bfloat16(y);
+                                }
                             }
                             least.max(y).store(self.y.at(at, <T::V<S> as Lanes>::N));
                         }
@@ -437,7 +448,7 @@ mod tests {
         let mut packed = vec![T::ZERO; Points::<T>::len(l, g.c, n)];
         let points = Points::fill(l, panels, g.c, &mut packed);
         let r = of(draw(g.pixels() * n, 4));
-        let finish = Finish { bias: Some(&b), residual: Some(&r), least: Some(T::ZERO) };
+        let finish = Finish { bias: Some(&b), residual: Some(&r), least: Some(T::ZERO), rounded: false };
         let [_, ah, aw] = g.axes;
         let place = Place { start: [0; 3], step: [1; 3], size: [1, ah.n_out, aw.n_out], at: 0, row: n };
         let (mut one, mut two) = (vec![T::ZERO; g.pixels() * n], vec![T::ONE; g.pixels() * n]);

@@ -164,8 +164,7 @@ impl<T: Scalar> Kernel for Piece<'_, T> {
                         // SAFETY: `count` tiles of c inputs and n gradients exist, and c rows of n sums.
                         unsafe {
                             let to = self.sum.as_mut_ptr().add((p * c + i) * n + column);
-                            let out =
-                                Out { c: to, ldc: n, width, add, bias: None, residual: None, least: None };
+                            let out = Out::plain(to, n, width, add);
                             let a = inputs.as_ptr().add(p * step_x + i);
                             let b = gradients.as_ptr().add(p * step_dy + column);
                             tile::<T, S, true>(

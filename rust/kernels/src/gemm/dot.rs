@@ -1,6 +1,6 @@
 //! Elements of C as dot products, for shapes that fill no tile.
 
-use super::{Product, Scalar, Source};
+use super::{Product, Scalar, Source, round_if};
 use crate::isa::{Isa, Kernel, Lanes, Level, dispatch};
 use crate::map::Unary;
 
@@ -37,11 +37,12 @@ pub(crate) unsafe fn run<T: Scalar>(
                         if p.accumulate {
                             y = y + *c;
                         }
+                        y = round_if(p.ep.rounded, y);
                         if let Some(bias) = p.ep.bias {
-                            y = y + bias[j];
+                            y = round_if(p.ep.rounded, y + bias[j]);
                         }
                         if let Some((r, ld)) = p.ep.residual {
-                            y = y + r[i * ld + j];
+                            y = round_if(p.ep.rounded, y + r[i * ld + j]);
                         }
                         if p.ep.activation == Some(Unary::Relu) && y < T::ZERO {
                             y = T::ZERO;

@@ -2,6 +2,7 @@
 
 use super::Scalar;
 use crate::isa::{Isa, Kernel, Lanes, Real, prefetch};
+use crate::lanes::round_bfloat16;
 
 /// Where a tile goes and what is done to it on the way.
 pub(crate) struct Out<T> {
@@ -14,6 +15,8 @@ pub(crate) struct Out<T> {
     pub bias: Option<*const T>,
     pub residual: Option<(*const T, usize)>,
     pub relu: bool,
+    /// Round to bfloat16 after every step.
+    pub rounded: bool,
 }
 
 /// Rows of the full tile: as many as the registers hold beside two vectors of B and one of A.
@@ -146,7 +149,7 @@ unsafe fn fetch<V: Lanes>(p: *const V::T, n: usize) -> V {
 pub(crate) unsafe fn store<V: Lanes, const MR: usize, const NV: usize>(acc: &[[V; NV]; MR], out: &Out<V::T>) {
     // SAFETY: passed on.
     unsafe {
-        if out.width < NV * V::N {
+        if out.width < NV * V::N || out.rounded {
             return store_any::<V, MR, NV>(acc, out);
         }
         match (out.add, out.bias, out.residual) {
@@ -218,11 +221,20 @@ unsafe fn store_any<V: Lanes, const MR: usize, const NV: usize>(acc: &[[V; NV]; 
                 if out.add {
                     y = y + fetch::<V>(c, left);
                 }
+                if out.rounded {
+                    y = round_bfloat16(y);
+                }
                 if out.bias.is_some() {
                     y = y + bias;
                 }
+                if out.rounded && out.bias.is_some() {
+                    y = round_bfloat16(y);
+                }
                 if let Some((r, ld)) = out.residual {
                     y = y + fetch::<V>(r.add(i * ld + j * V::N), left);
+                    if out.rounded {
+                        y = round_bfloat16(y);
+                    }
                 }
                 if out.relu {
                     y = y.max_nan(zero);

@@ -59,7 +59,7 @@ impl<'a, T> Mat<'a, T> {
 }
 
 /// What happens to a finished element of C, in this order: plus the bias of its column, plus the residual, then the
-/// activation.
+/// activation; rounded to bfloat16 before the first and after each, if `rounded`.
 #[derive(Clone, Copy, Debug)]
 pub struct Epilogue<'a, T> {
     /// One value per column.
@@ -68,11 +68,13 @@ pub struct Epilogue<'a, T> {
     pub residual: Option<(&'a [T], usize)>,
     /// An elementwise function.
     pub activation: Option<Unary>,
+    /// Every step gives numbers that bfloat16 has.
+    pub rounded: bool,
 }
 
 impl<T> Default for Epilogue<'_, T> {
     fn default() -> Self {
-        Epilogue { bias: None, residual: None, activation: None }
+        Epilogue { bias: None, residual: None, activation: None, rounded: false }
     }
 }
 
@@ -342,17 +344,32 @@ unsafe fn run<T: Scalar>(l: Level, p: &Product<'_, T>, offsets: &[[usize; 3]]) {
                 for s in 0..splits {
                     sum = sum + parts[s * size + i * p.n + j];
                 }
+                sum = round_if(p.ep.rounded, sum);
                 if let Some(b) = p.ep.bias {
-                    sum = sum + b[j];
+                    sum = round_if(p.ep.rounded, sum + b[j]);
                 }
                 if let Some((r, ld)) = p.ep.residual {
-                    sum = sum + r[i * ld + j];
+                    sum = round_if(p.ep.rounded, sum + r[i * ld + j]);
                 }
                 *c = sum;
             }
-            if let Some(f) = p.ep.activation {
-                crate::map::unary_in_place(f, row);
-            }
+            activate(&p.ep, row);
+        }
+    }
+}
+
+/// One number, rounded to bfloat16 if asked for.
+#[inline(always)]
+pub(crate) fn round_if<T: Real>(rounded: bool, x: T) -> T {
+    if rounded { x.round_bfloat16_one() } else { x }
+}
+
+/// The activation of a row.
+fn activate<T: Scalar>(ep: &Epilogue<'_, T>, row: &mut [T]) {
+    if let Some(f) = ep.activation {
+        crate::map::unary_in_place(f, row);
+        if ep.rounded && f != Unary::Relu {
+            crate::map::unary_in_place(Unary::Bfloat16, row);
         }
     }
 }
@@ -503,7 +520,7 @@ unsafe fn task<T: Scalar>(l: Level, p: &Product<'_, T>, plan: &plan::Plan, index
             let row = unsafe {
                 std::slice::from_raw_parts_mut(p.c.add(i * p.ldc + columns.0), columns.1 - columns.0)
             };
-            crate::map::unary_in_place(f, row);
+            activate(&p.ep, row);
         }
     }
 }
@@ -578,6 +595,7 @@ unsafe fn tiles<T: Scalar, S: Isa>(
                             .filter(|_| last)
                             .map(|(r, ld)| (r.as_ptr().add(i * ld + j), ld)),
                         relu: last && p.ep.activation == Some(Unary::Relu),
+                        rounded: last && p.ep.rounded,
                     };
                     micro::tile::<T, S>(rows, k1 - k0, a, a_rs, a_cs, b, b_rs, &out);
                     i += rows;

@@ -48,7 +48,12 @@ fn check<T: Scalar>(l: Level, m: usize, n: usize, k: usize, ta: bool, tb: bool, 
         &mut c,
         ldc,
         true,
-        Epilogue { bias: Some(&bias), residual: Some((&residual, n)), activation: Some(Unary::Relu) },
+        Epilogue {
+            bias: Some(&bias),
+            residual: Some((&residual, n)),
+            activation: Some(Unary::Relu),
+            rounded: false,
+        },
     );
     for i in 0..m {
         for j in 0..n {
@@ -117,4 +122,30 @@ fn batches_and_threads() {
         assert!((f64::from(*got) - want).abs() < 1e-4);
     }
     assert!(results.iter().all(|r| r == &results[0]));
+}
+
+#[test]
+fn rounding_inside_gives_the_bits_of_separate_passes() {
+    for l in levels() {
+        // Few and many tiles, a long sum that is cut, sums in several blocks, single elements.
+        for (m, n, k) in [(1, 1, 5), (7, 33, 40), (6, 16, 3000), (130, 70, 700), (3, 5, 20_000), (65, 1, 9)] {
+            let (a, b, bias) = (draw::<f32>(m * k, 1), draw::<f32>(k * n, 2), draw::<f32>(n, 3));
+            let (a, b) = (Mat::rows(&a, k), Mat::rows(&b, n));
+            let mut sums = vec![0f32; m * n];
+            gemm_at(l, m, n, k, a, b, &mut sums, n, false, Epilogue::default());
+            let rounded = |v: f32| half::bf16::from_f32(v).to_f32();
+            for activation in [None, Some(Unary::Relu), Some(Unary::Tanh)] {
+                let mut steps: Vec<f32> =
+                    sums.iter().enumerate().map(|(i, &v)| rounded(rounded(v) + bias[i % n])).collect();
+                if let Some(f) = activation {
+                    crate::map::unary_in_place(f, &mut steps);
+                    steps.iter_mut().for_each(|v| *v = rounded(*v));
+                }
+                let ep = Epilogue { bias: Some(&bias), residual: None, activation, rounded: true };
+                let mut c = vec![0f32; m * n];
+                gemm_at(l, m, n, k, a, b, &mut c, n, false, ep);
+                assert!(c == steps, "{l:?} {m}x{n}x{k} {activation:?}");
+            }
+        }
+    }
 }

@@ -39,7 +39,7 @@ impl Rounded for bf16 {
 }
 
 /// For every `[a, b, c]` of `offsets` (in elements): C[m, n] at c = A[m, k] at a · B[k, n] at b, then bias and activation
-/// in float32. A residual is not offered.
+/// in float32. Neither a residual nor rounding between these is offered.
 pub fn gemm_bf16<C: Rounded>(
     m: usize,
     n: usize,
@@ -67,7 +67,10 @@ pub fn gemm_bf16_at<C: Rounded>(
     offsets: &[[usize; 3]],
     ep: Epilogue<'_, f32>,
 ) -> Result<(), AllocError> {
-    assert!(ep.residual.is_none(), "gemm_bf16: no residual is offered");
+    assert!(
+        ep.residual.is_none() && !ep.rounded,
+        "gemm_bf16: neither residual nor steps that are rounded are offered"
+    );
     super::check_batch("gemm_bf16", [m, n, k], a, b, c.len(), ldc, offsets, &ep);
     if m == 0 || n == 0 || offsets.is_empty() {
         return Ok(());

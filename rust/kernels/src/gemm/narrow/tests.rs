@@ -17,9 +17,9 @@ fn check(level: Narrow, m: usize, n: usize, k: usize, ta: bool, tb: bool) {
     let (mut plain, mut rounded) = (vec![7f32; m * ldc], vec![bf16::from_f32(7.0); m * ldc]);
     gemm_bf16_at(level, m, n, k, a, b, &mut plain, ldc, &offsets, Epilogue::default()).unwrap();
     let mut relu = vec![7f32; m * ldc];
-    let ep = Epilogue { bias: Some(&bias), activation: Some(Unary::Relu), residual: None };
+    let ep = Epilogue { bias: Some(&bias), activation: Some(Unary::Relu), residual: None, rounded: false };
     gemm_bf16_at(level, m, n, k, a, b, &mut relu, ldc, &offsets, ep).unwrap();
-    let ep = Epilogue { bias: Some(&bias), activation: Some(Unary::Tanh), residual: None };
+    let ep = Epilogue { bias: Some(&bias), activation: Some(Unary::Tanh), residual: None, rounded: false };
     gemm_bf16_at(level, m, n, k, a, b, &mut rounded, ldc, &offsets, ep).unwrap();
     for i in 0..m {
         for j in 0..n {
