@@ -36,6 +36,8 @@ pub struct Passes {
     pub simplify: bool,
     /// Hold bfloat16 as rounded float32.
     pub widen: bool,
+    /// Whether products of bfloat16 are left to the processor; `None`: if it has instructions for them.
+    pub products: Option<bool>,
     /// Big patterns: products and convolutions with bias and activation.
     pub patterns: bool,
     /// Chains of elementwise ops.
@@ -44,9 +46,11 @@ pub struct Passes {
 
 impl Passes {
     /// All of them.
-    pub const ALL: Passes = Passes { simplify: true, widen: true, patterns: true, fuse: true };
+    pub const ALL: Passes =
+        Passes { simplify: true, widen: true, products: None, patterns: true, fuse: true };
     /// None of them.
-    pub const NONE: Passes = Passes { simplify: false, widen: false, patterns: false, fuse: false };
+    pub const NONE: Passes =
+        Passes { simplify: false, widen: false, products: None, patterns: false, fuse: false };
 }
 
 impl Ir {
@@ -71,7 +75,7 @@ impl Ir {
             self.drop_dead();
         }
         if passes.widen {
-            let products = crate::ops::matmul::multiplies_bfloat16();
+            let products = passes.products.unwrap_or_else(crate::ops::matmul::multiplies_bfloat16);
             if products && passes.patterns {
                 // These products keep their type, and so take their bias and activation up before.
                 patterns::epilogues(&mut self);
