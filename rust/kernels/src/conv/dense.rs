@@ -28,7 +28,9 @@ pub(super) fn forward<T: Scalar>(
     // Of activations only relu happens on the way.
     let late = activation.filter(|&f| f != Unary::Relu);
     let least = activation.filter(|&f| f == Unary::Relu).map(|_| T::ZERO);
-    if s.groups == 1 && Geometry::new(s, 0).is_plain() && !is_shallow::<T>(ci, co) {
+    let plain = s.groups == 1 && Geometry::new(s, 0).is_plain();
+    let long = if plain { flat::<T>(&Geometry::new(s, 0), co) } else { None };
+    if plain && long.is_none() {
         let g = Geometry::new(s, 0);
         gemm_at(
             l,
@@ -51,12 +53,8 @@ pub(super) fn forward<T: Scalar>(
         let place = Place { start: [0; 3], step: [1; 3], size: s.out_sp, at: group * co, row: s.c_out };
         let bias = bias.map(|b| &b[group * co..][..co]);
         let finish = Finish { bias, residual: None, least, rounded };
-        if s.groups == 1 && g.is_plain() {
-            let (g, place) = flat(&g, co);
-            convolve(l, &g, x, &kernel, finish, y, &place)?;
-        } else {
-            convolve(l, &g, x, &kernel, finish, y, &place)?;
-        }
+        let (g, place) = long.unwrap_or((g, place));
+        convolve(l, &g, x, &kernel, finish, y, &place)?;
     }
     if let Some(f) = late {
         super::activate(f, rounded, y);
@@ -64,26 +62,29 @@ pub(super) fn forward<T: Scalar>(
     Ok(())
 }
 
-/// Pixels of a plain convolution in a row, at least: most tiles are whole then.
+/// Pixels of a plain convolution in a row, where so many can be joined: most tiles are whole then.
 const LONG: usize = 64;
-/// Channels read that a plain product may have to be taken pixel by pixel, as they lie: panels of the kernel stay in the
-/// first-level cache. With more, packing pays.
+/// With shorter rows a plain convolution is a product of packed matrices.
+const SHORT: usize = 12;
+/// Channels read that a plain convolution may have to take pixels as they lie: panels of the kernel stay in the first-level
+/// cache. With more, packing pays.
 const SHALLOW: usize = 256;
 
-fn is_shallow<T>(c: usize, n: usize) -> bool {
-    c <= SHALLOW && c * n * size_of::<T>() <= direct::LARGE_KERNEL
-}
-
-/// A plain convolution with its pixels as long rows of one image, and where they go.
-fn flat(g: &Geometry, n: usize) -> (Geometry, Place) {
-    let width = g.axes[2].n_out;
-    let rows = g.pixels() / width.max(1);
-    let joined =
-        (1..=rows).filter(|m| rows.is_multiple_of(*m)).find(|m| m * width >= LONG).unwrap_or(rows).max(1);
+/// A plain convolution (of `n` channels made) with its pixels as rows of one image, long ones where enough of them remain to
+/// be shared, and where they go; `None` where a product of packed matrices is better.
+fn flat<T>(g: &Geometry, n: usize) -> Option<(Geometry, Place)> {
+    let width = g.axes[2].n_out.max(1);
+    let rows = g.pixels() / width;
+    let fits = |m: &usize| m * width >= LONG && rows.is_multiple_of(*m);
+    let joined = (1..=(rows / direct::TASKS).min(8 * LONG)).find(fits).unwrap_or(1);
+    let small = g.c <= SHALLOW && g.c * n * size_of::<T>() <= direct::LARGE_KERNEL;
+    if !small || joined * width < SHORT {
+        return None;
+    }
     let axis = |n| Axis { n_in: n, n_out: n, k: 1, stride: 1, dilation: 1, pad: 0 };
     let size = [1, rows / joined, width * joined];
-    let flat = Geometry { n: 1, axes: size.map(axis), ..*g };
-    (flat, Place { start: [0; 3], step: [1; 3], size, at: 0, row: n })
+    let place = Place { start: [0; 3], step: [1; 3], size, at: 0, row: n };
+    Some((Geometry { n: 1, axes: size.map(axis), ..*g }, place))
 }
 
 /// What one phase of the input's gradient is: with a stride, output pixels of dx fall into phases: those of a phase see a
@@ -167,8 +168,7 @@ pub(super) fn input_grad<T: Scalar>(
 ) -> Result<(), AllocError> {
     let (ci, co) = (s.c_in / s.groups, s.c_out / s.groups);
     if s.groups == 1 && Geometry::new(s, 0).is_plain() {
-        if is_shallow::<T>(co, ci) {
-            let (g, place) = flat(&Geometry { c: co, x_row: co, ..Geometry::new(s, 0) }, ci);
+        if let Some((g, place)) = flat::<T>(&Geometry { c: co, x_row: co, ..Geometry::new(s, 0) }, ci) {
             let kernel = Taps { w, at: 0, taps: &[0], steps: [ci * co, 1, co], c: co, n: ci };
             return convolve(l, &g, dy, &kernel, Finish::none(rounded), dx, &place);
         }

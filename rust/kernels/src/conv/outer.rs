@@ -278,23 +278,27 @@ impl<T: Scalar> Task<'_, T> {
         // A panel takes a part of every pixel: strides that the hardware follows late, so the next panel of these columns is
         // asked for here.
         let ahead = (to - from) * (right - left) * self.y_row;
-        let mut out = panel.chunks_exact_mut(self.nr);
-        for r in from..to {
+        let (n, count) = (<T::V<S> as Lanes>::N, right - left);
+        for (r, out) in (from..to).zip(panel.chunks_exact_mut((count * self.nr).max(1))) {
             let row = (r * self.g.axes[2].n_out + left) * self.y_row + self.y_at + column;
-            for p in 0..right - left {
-                let (Some(out), dy) = (out.next(), &self.dy[row + p * self.y_row..][..width]) else { return };
-                prefetch(dy.as_ptr().wrapping_add(ahead));
-                if width == 2 * <T::V<S> as Lanes>::N {
-                    // SAFETY: both have two vectors.
+            let dy = &self.dy[row..][..(count - 1) * self.y_row + width];
+            if width == 2 * n {
+                assert!(self.nr == 2 * n && out.len() == count * self.nr);
+                let (mut dy, mut out) = (dy.as_ptr(), out.as_mut_ptr());
+                for _ in 0..count {
+                    prefetch(dy.wrapping_add(ahead));
+                    // SAFETY: two vectors of every pixel lie in dy, and in the panel.
                     unsafe {
-                        let n = <T::V<S> as Lanes>::N;
-                        <T::V<S>>::load(dy.as_ptr()).store(out.as_mut_ptr());
-                        <T::V<S>>::load(dy.as_ptr().add(n)).store(out.as_mut_ptr().add(n));
+                        <T::V<S>>::load(dy).store(out);
+                        <T::V<S>>::load(dy.add(n)).store(out.add(n));
                     }
-                } else {
-                    out[..width].copy_from_slice(dy);
-                    out[width..].fill(T::ZERO);
+                    (dy, out) = (dy.wrapping_add(self.y_row), out.wrapping_add(2 * n));
                 }
+                continue;
+            }
+            for (out, dy) in out.chunks_exact_mut(self.nr).zip(dy.chunks(self.y_row)) {
+                out[..width].copy_from_slice(&dy[..width]);
+                out[width..].fill(T::ZERO);
             }
         }
     }

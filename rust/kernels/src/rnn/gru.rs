@@ -108,9 +108,13 @@ impl<T: Scalar> Forward<'_, T> {
         unsafe {
             let bias = self.bias.as_ptr().add(u0);
             let mut y = [[<T::V<S>>::splat(T::ZERO); 3]; MR];
+            // Rows of a step lie far apart, so the next ones are asked for here.
+            let ahead = self.sizes.ahead() * 3 * u as isize;
             for i in 0..MR {
+                let x = self.x.as_ptr().add(row(i) * 3 * u + u0);
                 for g in 0..3 {
                     y[i][g] = fetch::<T::V<S>>(bias.add(g * u), width);
+                    prefetch(x.wrapping_add(g * u).wrapping_offset(ahead));
                 }
             }
             let panel = self.packed.add(u0 * u * 3);
@@ -224,6 +228,8 @@ impl<T: Scalar> Kernel for Backward<'_, T> {
         let (u, steps) = (sizes.units, sizes.steps);
         let n = <T::V<S> as Lanes>::N;
         let d_rs = 3 * u + 16;
+        // Where the next step back lies.
+        let ahead = -sizes.ahead() * u as isize;
         let zero = <T::V<S>>::splat(T::ZERO);
         let one = <T::V<S>>::splat(T::ONE);
         // SAFETY: the sizes were checked; rows of the scratch have room for whole panels.
@@ -252,6 +258,11 @@ impl<T: Scalar> Kernel for Backward<'_, T> {
                         let (mut out, mut dproduct, mut pass) = ([zero; 3], zero, total);
                         if keep {
                             let gates = a.gates.as_ptr().add(row * 4 * u + u0);
+                            for g in 0..4 {
+                                prefetch(gates.wrapping_add(g * u).wrapping_offset(ahead * 4));
+                            }
+                            prefetch(from.wrapping_offset(ahead));
+                            prefetch(before.wrapping_add(u0).wrapping_offset(ahead));
                             let z = fetch::<T::V<S>>(gates, width);
                             let r = fetch::<T::V<S>>(gates.add(u), width);
                             let g = fetch::<T::V<S>>(gates.add(2 * u), width);

@@ -121,10 +121,13 @@ impl<T: Scalar> Forward<'_, T> {
         // SAFETY: the caller's promise.
         unsafe {
             let mut z = [[<T::V<S>>::splat(T::ZERO); 4]; MR];
+            // Rows of a step lie far apart, so the next ones are asked for here.
+            let ahead = self.sizes.ahead() * 4 * u as isize;
             for i in 0..MR {
                 let x = self.x.as_ptr().add(row(i) * 4 * u + u0);
                 for g in 0..4 {
                     z[i][g] = fetch::<T::V<S>>(x.add(g * u), width);
+                    prefetch(x.wrapping_add(g * u).wrapping_offset(ahead));
                 }
             }
             let panel = self.packed.add(u0 * u * 4);
@@ -260,6 +263,8 @@ impl<T: Scalar> Kernel for Backward<'_, T> {
         let n = <T::V<S> as Lanes>::N;
         // An odd stride in cache lines, so that rows do not fall on each other's places in the cache.
         let d_rs = 4 * u + 16;
+        // Where the next step back lies.
+        let ahead = -sizes.ahead() * u as isize;
         let zero = <T::V<S>>::splat(T::ZERO);
         let one = <T::V<S>>::splat(T::ONE);
         // SAFETY: the sizes were checked; rows of the scratch have room for whole panels.
@@ -292,6 +297,11 @@ impl<T: Scalar> Kernel for Backward<'_, T> {
                         let mut out = [zero; 4];
                         if keep {
                             let gates = a.gates.as_ptr().add(row * 4 * u + u0);
+                            for g in 0..4 {
+                                prefetch(gates.wrapping_add(g * u).wrapping_offset(ahead * 4));
+                            }
+                            prefetch(from.wrapping_offset(ahead));
+                            prefetch(before.wrapping_add(u0).wrapping_offset(ahead));
                             let i = fetch::<T::V<S>>(gates, width);
                             let f = fetch::<T::V<S>>(gates.add(u), width);
                             let g = fetch::<T::V<S>>(gates.add(2 * u), width);

@@ -13,7 +13,7 @@ mod lstm;
 use crate::buffer::{AllocError, Buffer};
 use crate::gemm::Scalar;
 use crate::gemm::micro::accumulate;
-use crate::isa::{Isa, Kernel, Lanes, Real, dispatch, level};
+use crate::isa::{Isa, Kernel, Lanes, Real, dispatch, level, prefetch};
 use crate::lanes::{self, Coefficients};
 use crate::par;
 
@@ -21,6 +21,9 @@ pub use cell::{lstm_cell, lstm_cell_grad};
 pub use conv_lstm::{ConvLstmGrad, ConvLstmSizes, conv_lstm, conv_lstm_grad};
 pub use gru::{GruGrad, gru, gru_grad};
 pub use lstm::{LstmGrad, lstm, lstm_grad};
+
+/// Bytes of a panel of the transposed matrix that stay in the first-level cache beside the rows that meet it.
+const PANEL: usize = 16 << 10;
 
 /// The sizes of a call: sequences (batch, steps, ...) and states (batch, units).
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +43,12 @@ impl Sizes {
     #[inline(always)]
     fn at(&self, s: usize) -> usize {
         if self.reverse { self.steps - 1 - s } else { s }
+    }
+
+    /// From the position of a step to that of the next one.
+    #[inline(always)]
+    fn ahead(&self) -> isize {
+        if self.reverse { -1 } else { 1 }
     }
 
     /// Rows of a chunk: few enough for several threads, enough to use a packed row of the matrix more than once.
@@ -265,27 +274,33 @@ unsafe fn back_product<T: Scalar, S: Isa>(
 ) {
     let n = <T::V<S> as Lanes>::N;
     let most = if <S::F32 as Lanes>::N == 16 { 8 } else { 6 };
+    let block = (PANEL / (2 * n * size_of::<T>())).max(1);
     let mut u0 = 0;
     while u0 < units {
-        // SAFETY: panel u0 / 2n exists.
-        unsafe {
-            let panel = packed.add(u0 * columns);
-            tiles!(rows, most, at, MR => {
-                let mut acc = [[<T::V<S>>::splat(T::ZERO); 2]; MR];
-                if let Some(base) = base {
-                    for i in 0..MR {
-                        for j in 0..2 {
-                            acc[i][j] = <T::V<S>>::load(base.add((at + i) * room + u0 + j * n));
+        // All rows meet a part of a panel while it is in the first-level cache.
+        for from in (0..columns).step_by(block) {
+            // SAFETY: panel u0 / 2n exists.
+            unsafe {
+                let panel = packed.add(u0 * columns + from * 2 * n);
+                let begin = if from == 0 { base } else { Some(out.cast_const()) };
+                tiles!(rows, most, at, MR => {
+                    let mut acc = [[<T::V<S>>::splat(T::ZERO); 2]; MR];
+                    if let Some(begin) = begin {
+                        for i in 0..MR {
+                            for j in 0..2 {
+                                acc[i][j] = <T::V<S>>::load(begin.add((at + i) * room + u0 + j * n));
+                            }
                         }
                     }
-                }
-                accumulate::<T::V<S>, MR, 2>(&mut acc, columns, d.add(at * d_rs), d_rs, 1, panel, 2 * n);
-                for i in 0..MR {
-                    for j in 0..2 {
-                        acc[i][j].store(out.add((at + i) * room + u0 + j * n));
+                    let (d, count) = (d.add(at * d_rs + from), block.min(columns - from));
+                    accumulate::<T::V<S>, MR, 2>(&mut acc, count, d, d_rs, 1, panel, 2 * n);
+                    for i in 0..MR {
+                        for j in 0..2 {
+                            acc[i][j].store(out.add((at + i) * room + u0 + j * n));
+                        }
                     }
-                }
-            });
+                });
+            }
         }
         u0 += 2 * n;
     }
