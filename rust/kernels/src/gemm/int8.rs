@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     fn draw(n: usize, seed: usize) -> Vec<i8> {
-        (0..n).map(|i| ((i + seed) * 2_654_435_761 >> 7) as u8 as i8).collect()
+        (0..n).map(|i| (((i + seed) * 2_654_435_761) >> 7) as u8 as i8).collect()
     }
 
     fn check(l: Level, m: usize, n: usize, k: usize, ta: bool, tb: bool) {
