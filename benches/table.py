@@ -29,7 +29,7 @@ class Goal:
     def words(self, unit):
         """The goal as text."""
         sign = {">=": "≥", "<=": "≤"}[self.kind]
-        return f"{sign} {self.bound:g}" + (" ×" if self.ratio else f" {unit}".rstrip())
+        return f"{sign} {self.bound:.3g}" + (" ×" if self.ratio else f" {unit}".rstrip())
 
     def holds(self, value):
         """Does a value reach it?"""
