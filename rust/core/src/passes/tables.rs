@@ -12,7 +12,7 @@ use smallvec::smallvec;
 use super::Ir;
 use super::frozen::{Rebuild, per_channel, spec};
 use crate::dtype::DType;
-use crate::op::{Binary, Lane, Op};
+use crate::op::{Binary, Lane, Op, Unary};
 use crate::ops::gather::{Gather, ScatterAdd};
 use crate::ops::matmul::MatMul;
 use crate::ops::reshape::Reshape;
@@ -189,7 +189,12 @@ fn inner(ir: &Ir, p: Port, ids: Port, rows: usize, uses: &HashMap<Port, usize>) 
         let from = inputs[0];
         return one_each(ir, from, ids).then_some(Inner::Product { node, sum: Sum { from, ids, rows } });
     }
-    let add = ir.op(node)?.traits().lane == Some(Lane::Binary(Binary::Add));
+    let lane = ir.op(node)?.traits().lane;
+    if lane == Some(Lane::Unary(Unary::Bfloat16)) {
+        // Rounded once, after they are added up.
+        return Some(Inner::Total { node, parts: vec![inner(ir, inputs[0], ids, rows, uses)?] });
+    }
+    let add = lane == Some(Lane::Binary(Binary::Add));
     if !add || inputs.iter().any(|&x| spec(ir, x) != spec(ir, p)) {
         return None;
     }
