@@ -47,3 +47,6 @@ LINEAR = Goal("<=", 1.1, ratio=False)
 BUSY = Goal(">=", 0.95, ratio=False)
 # Milliseconds of CPU per second asleep: what the interpreter itself takes to sleep.
 IDLE = Goal("<=", 1, ratio=False)
+# Of single kernels: shares of what the machine can do at most, and functions beside PyTorch's.
+LIMITS = {"square": 0.9, "skinny": 0.75, "conv": 0.9, "stream": 0.85}
+FUNCTIONS = Goal(">=", 5, beside="torch")

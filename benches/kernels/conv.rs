@@ -3,8 +3,6 @@
 #[path = "peak.rs"]
 mod peak;
 
-use std::time::Instant;
-
 use rkeras_kernels::conv::{ConvShape, forward, input_grad, kernel_grad};
 use rkeras_kernels::par;
 
@@ -67,15 +65,8 @@ fn main() {
         let (x, w, dy) = (draw(s.x_len()), draw(s.w_len()), draw(s.y_len()));
         let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
         let flop = 2.0 * (s.y_len() * s.w_len() / c_out) as f64;
-        let _session = par::Session::new();
         let time = |f: &mut dyn FnMut()| {
-            f();
-            let (start, mut best) = (Instant::now(), f64::INFINITY);
-            while start.elapsed().as_secs_f64() < seconds {
-                let t = Instant::now();
-                f();
-                best = best.min(t.elapsed().as_secs_f64());
-            }
+            let best = peak::fastest(seconds, f);
             format!("{:8.3} ms {:6.0} {:3.0} %", best * 1e3, flop / best / 1e9, flop / best / 1e7 / peak)
         };
         let a = time(&mut || forward(&s, &x, &w, None, None, false, &mut y).expect("memory"));

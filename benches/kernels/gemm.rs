@@ -1,6 +1,7 @@
 //! GFLOP/s of matrix products of the shapes that models meet.
 
-use std::time::Instant;
+#[path = "peak.rs"]
+mod peak;
 
 use rkeras_kernels::gemm::{Epilogue, Mat, gemm};
 use rkeras_kernels::par;
@@ -26,8 +27,8 @@ fn main() {
     let all = par::threads();
     println!(
         "peak {:.1} GFLOP/s on 1 thread, {:.1} on {all}: multiply-adds in registers",
-        peak(1),
-        peak(all)
+        peak::peak(1),
+        peak::peak(all)
     );
     println!(
         "{:>6} {:>6} {:>6}  A  B   {:>9} {:>9} GFLOP/s on 1 and {} threads",
@@ -46,65 +47,11 @@ fn main() {
         let mut rates = Vec::new();
         for threads in [1, all] {
             par::set_threads(threads);
-            let _session = par::Session::new();
-            gemm(m, n, k, mat_a, mat_b, &mut c, n, false, Epilogue::default());
-            let start = Instant::now();
-            let mut best = f64::INFINITY;
-            while start.elapsed().as_secs_f64() < seconds {
-                let t = Instant::now();
-                gemm(m, n, k, mat_a, mat_b, &mut c, n, false, Epilogue::default());
-                best = best.min(t.elapsed().as_secs_f64());
-            }
+            let best =
+                peak::fastest(seconds, || gemm(m, n, k, mat_a, mat_b, &mut c, n, false, Epilogue::default()));
             rates.push(2.0 * (m * n * k) as f64 / best / 1e9);
         }
         let t = |x| if x { "t" } else { "-" };
         println!("{m:6} {n:6} {k:6}  {}  {}   {:9.1} {:9.1}", t(ta), t(tb), rates[0], rates[1]);
     }
-}
-
-/// The most that threads can do: independent fused multiply-adds that touch no memory.
-fn peak(threads: usize) -> f64 {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        use std::arch::x86_64::*;
-        #[target_feature(enable = "avx2,fma")]
-        fn many_256(rounds: usize, x: f32) -> f32 {
-            let (a, b) = (_mm256_set1_ps(x), _mm256_set1_ps(1.0 - x));
-            let mut acc = [_mm256_set1_ps(x); 12];
-            for _ in 0..rounds {
-                for v in &mut acc {
-                    *v = _mm256_fmadd_ps(*v, a, b);
-                }
-            }
-            acc.iter().map(|&v| _mm256_cvtss_f32(v)).sum()
-        }
-        #[target_feature(enable = "avx512f")]
-        fn many_512(rounds: usize, x: f32) -> f32 {
-            let (a, b) = (_mm512_set1_ps(x), _mm512_set1_ps(1.0 - x));
-            let mut acc = [_mm512_set1_ps(x); 12];
-            for _ in 0..rounds {
-                for v in &mut acc {
-                    *v = _mm512_fmadd_ps(*v, a, b);
-                }
-            }
-            acc.iter().map(|&v| _mm512_cvtss_f32(v)).sum()
-        }
-        let wide = is_x86_feature_detected!("avx512f");
-        let rounds = 100_000;
-        par::set_threads(threads);
-        let _session = par::Session::new();
-        let mut best = f64::INFINITY;
-        for _ in 0..300 {
-            let t = Instant::now();
-            par::run(threads, |_| {
-                let x = std::hint::black_box(0.5);
-                // SAFETY: the features were found above.
-                std::hint::black_box(unsafe { if wide { many_512(rounds, x) } else { many_256(rounds, x) } });
-            });
-            best = best.min(t.elapsed().as_secs_f64());
-        }
-        let lanes = if wide { 16 } else { 8 };
-        return (threads * rounds * 12 * 2 * lanes) as f64 / best / 1e9;
-    }
-    f64::NAN
 }

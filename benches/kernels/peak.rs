@@ -1,8 +1,23 @@
 //! What the machine can do at most.
 
+use std::sync::Mutex;
 use std::time::Instant;
 
 use rkeras_kernels::par;
+
+/// Seconds of the fastest call, workers awake; the first is not counted.
+#[allow(dead_code)]
+pub fn fastest(seconds: f64, mut call: impl FnMut()) -> f64 {
+    let _session = par::Session::new();
+    call();
+    let (start, mut best) = (Instant::now(), f64::INFINITY);
+    while start.elapsed().as_secs_f64() < seconds {
+        let t = Instant::now();
+        call();
+        best = best.min(t.elapsed().as_secs_f64());
+    }
+    best
+}
 
 /// GFLOP/s of independent fused multiply-adds that touch no memory.
 pub fn peak(threads: usize) -> f64 {
@@ -57,4 +72,30 @@ fn best(threads: usize, flop: usize, work: impl Fn(usize) -> f32 + Sync) -> f64 
         best = best.min(t.elapsed().as_secs_f64());
     }
     (threads * rounds * flop) as f64 / best / 1e9
+}
+
+/// GB/s of `a = b + s * c` over arrays far beyond the caches, 12 bytes per element.
+#[allow(dead_code)]
+pub fn triad(threads: usize) -> f64 {
+    const LEN: usize = 1 << 24;
+    let (mut a, b, c) = (vec![0f32; LEN], vec![1f32; LEN], vec![2f32; LEN]);
+    par::set_threads(threads);
+    let _session = par::Session::new();
+    let scale = std::hint::black_box(0.5);
+    let mut best = f64::INFINITY;
+    for _ in 0..20 {
+        let piece = LEN / threads;
+        let parts: Vec<_> = a.chunks_exact_mut(piece).map(Mutex::new).collect();
+        let t = Instant::now();
+        par::run(threads, |i| {
+            let mut a = parts[i].lock().expect("no other panicked");
+            let (b, c) = (&b[i * piece..], &c[i * piece..]);
+            for ((a, b), c) in a.iter_mut().zip(b).zip(c) {
+                *a = b + scale * c;
+            }
+        });
+        best = best.min(t.elapsed().as_secs_f64());
+    }
+    std::hint::black_box(&a);
+    (LEN * 12) as f64 / best / 1e9
 }
