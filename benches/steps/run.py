@@ -112,6 +112,7 @@ def arguments():
     parser.add_argument("--rivals", default=default_python())
     parser.add_argument("--rounds", type=int, default=3, help="processes per framework and workload")
     parser.add_argument("--epochs", type=int, default=3, help="timed epochs per process, at most")
+    parser.add_argument("--share", type=float, default=1.0, help="of the data, per epoch")
     parser.add_argument("--quick", action="store_true", help="one short round: does it run and learn?")
     parser.add_argument("--readme", help="put the table between the marks in this Markdown file")
     parser.add_argument("--json", help="write the rows there")
@@ -120,7 +121,7 @@ def arguments():
 
 def main():
     args = arguments()
-    rounds, epochs, share = (1, 2, 0.1) if args.quick else (args.rounds, args.epochs, 1.0)
+    rounds, epochs, share = (1, 2, 0.1) if args.quick else (args.rounds, args.epochs, args.share)
     pythons = interpreters(args.rivals, args.frameworks.split(","))
     rows, broken = [], []
     with tempfile.TemporaryDirectory() as folder:
