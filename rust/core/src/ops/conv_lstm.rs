@@ -7,18 +7,16 @@ use std::sync::Arc;
 
 use rkeras_kernels::rnn as kernel;
 
-use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::op::*;
 use crate::ops::conv::{Conv, ConvInputGrad, ConvKernelGrad, Padding, Window};
-use crate::ops::elementwise as ew;
+use crate::ops::reshape;
 use crate::ops::rnn::{
-    Axis, BATCH, Loop, STEPS, UNITS, choose, columns, done, or_zero, product, sign, slope, spec, tanh_slope,
+    Axis, BATCH, Loop, STEPS, UNITS, done, lstm_by_ops, lstm_grad_by_ops, lstm_vjp, sign, spec,
 };
-use crate::ops::{concat, reshape};
 use crate::shape::{Dim, Spec};
 use crate::tensor::{View, ViewMut};
-use crate::trace::{Value, push, push1};
+use crate::trace::{Value, push1};
 
 /// (i, f, g, o) = x + h' * w, a convolution that keeps the size; c = s(f) c' + s(i) tanh(g); h = s(o) tanh(c). Inputs (the
 /// mask,) x (batch, steps, spatial…, 4 units), h0, c0 (batch, spatial…, units), w (sizes…, units, 4 units); outputs every h,
@@ -110,19 +108,6 @@ fn known(x: &Value, first: usize, rank: usize) -> Result<Vec<i64>> {
     Ok(dims[first..first + rank].iter().map(|&d| d as i64).collect())
 }
 
-/// Calls `$body` with `$t` as the element type.
-macro_rules! float {
-    ($dtype:expr, $t:ident => $body:expr) => {
-        if $dtype == DType::F64 {
-            type $t = f64;
-            $body
-        } else {
-            type $t = f32;
-            $body
-        }
-    };
-}
-
 impl Op for ConvLstm {
     fn name(&self) -> &'static str {
         "conv_lstm"
@@ -170,34 +155,17 @@ impl Op for ConvLstm {
         if cx.dy.iter().skip(2).any(Option::is_some) {
             return cx.through(|x| self.composed(x));
         }
-        // A call that kept nothing is repeated.
-        let kept = match self.keep {
-            true => cx.y.to_vec(),
-            false => {
-                push(&(Arc::new(ConvLstm { keep: true, ..self.clone() }) as Arc<dyn Op>), cx.x)?.into_vec()
-            }
-        };
-        let x = self.over.rest(cx.x);
-        let mut args: Vec<Value> = cx.x[..cx.x.len() - 4].to_vec();
-        args.extend([cx.dy(0)?, cx.dy(1)?, x[3].clone(), x[2].clone(), kept[2].clone(), kept[3].clone()]);
-        let op: Arc<dyn Op> = Arc::new(ConvLstmGrad { over: self.over });
-        let back = push(&op, &args)?;
-        let mut dw = None;
-        if *cx.needs.last().expect("inputs") {
-            let rank = x[3].rank() - 2;
+        let keeping = (!self.keep).then(|| Arc::new(ConvLstm { keep: true, ..self.clone() }) as Arc<dyn Op>);
+        lstm_vjp(cx, self.over, keeping, Arc::new(ConvLstmGrad { over: self.over }), |h, d, w| {
+            let rank = w.rank() - 2;
             let op = ConvKernelGrad {
                 conv: convolution(rank),
-                sizes: known(&x[3], 0, rank)?,
-                channels: known(&x[3], rank, 1)?[0],
+                sizes: known(w, 0, rank)?,
+                channels: known(w, rank, 1)?[0],
                 bias: false,
             };
-            let h = self.over.before(&x[1], &kept[0])?;
-            dw = Some(push1(op, &[images(&h)?, images(&back[0])?])?);
-        }
-        let mut out = vec![None; cx.x.len() - 4];
-        out.extend(back.into_iter().map(Some));
-        out.push(dw);
-        Ok(out)
+            push1(op, &[images(h)?, images(d)?])
+        })
     }
 
     fn traits(&self) -> Traits {
@@ -211,26 +179,8 @@ impl Op for ConvLstm {
 
 impl ConvLstm {
     fn composed(&self, x: &[Value]) -> Result<Vec<Value>> {
-        let (mask, x) = (self.over.masked.then(|| &x[0]), self.over.rest(x));
-        let xs = [x[0].clone()];
-        let conv = convolution(x[3].rank() - 2);
-        let (last, mut ys) = self.over.scan(mask, &x[1..3], &xs, &x[3..], false, |old, x, w| {
-            let keep = mask.map(|_| &x[1]);
-            let z = ew::add(&x[0], &push1(conv.clone(), &[old[0].clone(), w[0].clone()])?)?;
-            let z = columns(&z, 4)?;
-            let (i, f) = (ew::sigmoid(&z[0])?, ew::sigmoid(&z[1])?);
-            let (g, o) = (ew::tanh(&z[2])?, ew::sigmoid(&z[3])?);
-            let c = ew::add(&ew::multiply(&f, &old[1])?, &ew::multiply(&i, &g)?)?;
-            let h = ew::multiply(&o, &ew::tanh(&c)?)?;
-            let (h, c) = (choose(keep, h, &old[0])?, choose(keep, c, &old[1])?);
-            let mut ys = vec![h.clone()];
-            if self.keep {
-                ys.extend([c.clone(), concat::concatenate(&[i, f, g, o], -1)?]);
-            }
-            Ok((vec![h, c], ys))
-        })?;
-        ys.insert(1, last[1].clone());
-        Ok(ys)
+        let conv = convolution(self.over.rest(x)[3].rank() - 2);
+        lstm_by_ops(self.over, self.keep, x, |h, w| push1(conv.clone(), &[h.clone(), w.clone()]))
     }
 }
 
@@ -291,37 +241,15 @@ impl Op for ConvLstmGrad {
 
 impl ConvLstmGrad {
     fn composed(&self, x: &[Value]) -> Result<Vec<Value>> {
-        let (mask, x) = (self.over.masked.then(|| &x[0]), self.over.rest(x));
-        let before = self.over.before(&x[3], &x[4])?;
-        let xs = [x[0].clone(), x[4].clone(), before, x[5].clone()];
-        let start = [Value::zeros_like(&x[3])?, x[1].clone()];
-        let rank = x[2].rank() - 2;
-        let channels = known(&x[3], rank + 1, 1)?[0];
+        let (w, c0) = (&self.over.rest(x)[2], &self.over.rest(x)[3]);
+        let rank = w.rank() - 2;
         let conv = ConvInputGrad {
             conv: convolution(rank),
-            sizes: known(&x[3], 1, rank)?,
-            channels,
+            sizes: known(c0, 1, rank)?,
+            channels: known(c0, rank + 1, 1)?[0],
             rounded: false,
         };
-        let (last, ys) = self.over.scan(mask, &start, &xs, &x[2..3], true, |old, x, w| {
-            let keep = mask.map(|_| &x[4]);
-            let total = ew::add(&old[0], &x[0])?;
-            let z = columns(&x[3], 4)?;
-            let (i, f, g, o) = (&z[0], &z[1], &z[2], &z[3]);
-            let tc = ew::tanh(&x[1])?;
-            let dc = ew::add(&product(&[&total, o, &tanh_slope(&tc)?])?, &old[1])?;
-            let parts = [
-                product(&[&dc, g, &slope(i)?])?,
-                product(&[&dc, &x[2], &slope(f)?])?,
-                product(&[&dc, i, &tanh_slope(g)?])?,
-                product(&[&total, &tc, &slope(o)?])?,
-            ];
-            let d = or_zero(keep, concat::concatenate(&parts, -1)?)?;
-            let dh = choose(keep, push1(conv.clone(), &[d.clone(), w[0].clone()])?, &total)?;
-            let dc = choose(keep, ew::multiply(&dc, f)?, &old[1])?;
-            Ok((vec![dh, dc], vec![d]))
-        })?;
-        Ok(ys.into_iter().chain(last).collect())
+        lstm_grad_by_ops(self.over, x, |d, w| push1(conv.clone(), &[d.clone(), w.clone()]))
     }
 }
 

@@ -48,19 +48,6 @@ fn check(who: &str, count: usize, x: &[Spec]) -> Result<()> {
     Ok(())
 }
 
-/// Calls `$body` with `$t` as the element type.
-macro_rules! float {
-    ($dtype:expr, $t:ident => $body:expr) => {
-        if $dtype == DType::F64 {
-            type $t = f64;
-            $body
-        } else {
-            type $t = f32;
-            $body
-        }
-    };
-}
-
 fn units(c: &View<'_>) -> usize {
     c.shape().last().copied().unwrap_or(0)
 }

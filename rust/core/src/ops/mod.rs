@@ -5,6 +5,19 @@ use std::sync::OnceLock;
 
 use crate::op::OpDef;
 
+/// Calls `$body` with `$t` as the element type: float64, else float32.
+macro_rules! float {
+    ($dtype:expr, $t:ident => $body:expr) => {
+        if $dtype == $crate::dtype::DType::F64 {
+            type $t = f64;
+            $body
+        } else {
+            type $t = f32;
+            $body
+        }
+    };
+}
+
 pub mod attention;
 pub mod cast;
 pub mod concat;

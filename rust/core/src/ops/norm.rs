@@ -190,19 +190,6 @@ fn column(v: &Value) -> Result<Value> {
     crate::ops::reshape::reshape(v, &shape)
 }
 
-/// Calls `$body` with `$t` as the element type.
-macro_rules! float {
-    ($dtype:expr, $t:ident => $body:expr) => {
-        if $dtype == DType::F64 {
-            type $t = f64;
-            $body
-        } else {
-            type $t = f32;
-            $body
-        }
-    };
-}
-
 impl Op for LayerNorm {
     fn name(&self) -> &'static str {
         "layer_norm"

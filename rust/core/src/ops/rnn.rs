@@ -298,19 +298,6 @@ pub(super) fn or_zero(mask: Option<&Value>, new: Value) -> Result<Value> {
     }
 }
 
-/// Calls `$body` with `$t` as the element type.
-macro_rules! float {
-    ($dtype:expr, $t:ident => $body:expr) => {
-        if $dtype == DType::F64 {
-            type $t = f64;
-            $body
-        } else {
-            type $t = f32;
-            $body
-        }
-    };
-}
-
 pub(super) fn done(result: std::result::Result<(), rkeras_kernels::buffer::AllocError>, faults: &Faults) {
     if result.is_err() {
         faults.set(Fault::Memory);
@@ -360,25 +347,10 @@ impl Op for Lstm {
         if cx.dy.iter().skip(2).any(Option::is_some) {
             return cx.through(|x| self.composed(x));
         }
-        // A call that kept nothing is repeated.
-        let kept = match self.keep {
-            true => cx.y.to_vec(),
-            false => push(&(Arc::new(Lstm { keep: true, ..self.clone() }) as Arc<dyn Op>), cx.x)?.into_vec(),
-        };
-        let x = self.over.rest(cx.x);
-        let mut args: Vec<Value> = cx.x[..cx.x.len() - 4].to_vec();
-        args.extend([cx.dy(0)?, cx.dy(1)?, x[3].clone(), x[2].clone(), kept[2].clone(), kept[3].clone()]);
-        let op: Arc<dyn Op> = Arc::new(LstmGrad { over: self.over });
-        let back = push(&op, &args)?;
-        let mut dw = None;
-        if *cx.needs.last().expect("inputs") {
-            let h = self.over.before(&x[1], &kept[0])?;
-            dw = Some(matmul(&rows_of(&h)?, &rows_of(&back[0])?, true, false)?);
-        }
-        let mut out = vec![None; cx.x.len() - 4];
-        out.extend(back.into_iter().map(Some));
-        out.push(dw);
-        Ok(out)
+        let keeping = (!self.keep).then(|| Arc::new(Lstm { keep: true, ..self.clone() }) as Arc<dyn Op>);
+        lstm_vjp(cx, self.over, keeping, Arc::new(LstmGrad { over: self.over }), |h, d, _| {
+            matmul(&rows_of(h)?, &rows_of(d)?, true, false)
+        })
     }
 
     fn traits(&self) -> Traits {
@@ -392,26 +364,93 @@ impl Op for Lstm {
 
 impl Lstm {
     fn composed(&self, x: &[Value]) -> Result<Vec<Value>> {
-        let (mask, x) = (self.over.masked.then(|| &x[0]), self.over.rest(x));
-        let xs = [x[0].clone()];
-        let (last, mut ys) = self.over.scan(mask, &x[1..3], &xs, &x[3..], false, |old, x, w| {
-            let keep = mask.map(|_| &x[1]);
-            let z = ew::add(&x[0], &matmul(&old[0], &w[0], false, false)?)?;
-            let z = columns(&z, 4)?;
-            let (i, f) = (ew::sigmoid(&z[0])?, ew::sigmoid(&z[1])?);
-            let (g, o) = (ew::tanh(&z[2])?, ew::sigmoid(&z[3])?);
-            let c = ew::add(&ew::multiply(&f, &old[1])?, &ew::multiply(&i, &g)?)?;
-            let h = ew::multiply(&o, &ew::tanh(&c)?)?;
-            let (h, c) = (choose(keep, h, &old[0])?, choose(keep, c, &old[1])?);
-            let mut ys = vec![h.clone()];
-            if self.keep {
-                ys.extend([c.clone(), concat::concatenate(&[i, f, g, o], 1)?]);
-            }
-            Ok((vec![h, c], ys))
-        })?;
-        ys.insert(1, last[1].clone());
-        Ok(ys)
+        lstm_by_ops(self.over, self.keep, x, |h, w| matmul(h, w, false, false))
     }
+}
+
+/// The steps of an LSTM as ops; `multiply` gives what a state and its weights add to the gates.
+pub(super) fn lstm_by_ops(
+    over: Loop,
+    keep_all: bool,
+    x: &[Value],
+    multiply: impl Fn(&Value, &Value) -> Result<Value>,
+) -> Result<Vec<Value>> {
+    let (mask, x) = (over.masked.then(|| &x[0]), over.rest(x));
+    let xs = [x[0].clone()];
+    let (last, mut ys) = over.scan(mask, &x[1..3], &xs, &x[3..], false, |old, x, w| {
+        let keep = mask.map(|_| &x[1]);
+        let z = columns(&ew::add(&x[0], &multiply(&old[0], &w[0])?)?, 4)?;
+        let (i, f) = (ew::sigmoid(&z[0])?, ew::sigmoid(&z[1])?);
+        let (g, o) = (ew::tanh(&z[2])?, ew::sigmoid(&z[3])?);
+        let c = ew::add(&ew::multiply(&f, &old[1])?, &ew::multiply(&i, &g)?)?;
+        let h = ew::multiply(&o, &ew::tanh(&c)?)?;
+        let (h, c) = (choose(keep, h, &old[0])?, choose(keep, c, &old[1])?);
+        let mut ys = vec![h.clone()];
+        if keep_all {
+            ys.extend([c.clone(), concat::concatenate(&[i, f, g, o], -1)?]);
+        }
+        Ok((vec![h, c], ys))
+    })?;
+    ys.insert(1, last[1].clone());
+    Ok(ys)
+}
+
+/// The way back as ops; `multiply` gives the gradient of a state from that of the gates and the weights.
+pub(super) fn lstm_grad_by_ops(
+    over: Loop,
+    x: &[Value],
+    multiply: impl Fn(&Value, &Value) -> Result<Value>,
+) -> Result<Vec<Value>> {
+    let (mask, x) = (over.masked.then(|| &x[0]), over.rest(x));
+    let before = over.before(&x[3], &x[4])?;
+    let xs = [x[0].clone(), x[4].clone(), before, x[5].clone()];
+    let start = [Value::zeros_like(&x[3])?, x[1].clone()];
+    let (last, ys) = over.scan(mask, &start, &xs, &x[2..3], true, |old, x, w| {
+        let keep = mask.map(|_| &x[4]);
+        let total = ew::add(&old[0], &x[0])?;
+        let z = columns(&x[3], 4)?;
+        let (i, f, g, o) = (&z[0], &z[1], &z[2], &z[3]);
+        let tc = ew::tanh(&x[1])?;
+        let dc = ew::add(&product(&[&total, o, &tanh_slope(&tc)?])?, &old[1])?;
+        let parts = [
+            product(&[&dc, g, &slope(i)?])?,
+            product(&[&dc, &x[2], &slope(f)?])?,
+            product(&[&dc, i, &tanh_slope(g)?])?,
+            product(&[&total, &tc, &slope(o)?])?,
+        ];
+        let d = or_zero(keep, concat::concatenate(&parts, -1)?)?;
+        let dh = choose(keep, multiply(&d, &w[0])?, &total)?;
+        let dc = choose(keep, ew::multiply(&dc, f)?, &old[1])?;
+        Ok((vec![dh, dc], vec![d]))
+    })?;
+    Ok(ys.into_iter().chain(last).collect())
+}
+
+/// The gradient rule of an LSTM: `keeping` is the op again, to repeat a call that kept nothing; `back` its gradient op;
+/// `weights` gives the gradient of the weights from the states before each step, that of the gates, and the weights.
+pub(super) fn lstm_vjp(
+    cx: &Vjp<'_>,
+    over: Loop,
+    keeping: Option<Arc<dyn Op>>,
+    back: Arc<dyn Op>,
+    weights: impl FnOnce(&Value, &Value, &Value) -> Result<Value>,
+) -> Result<Vec<Option<Value>>> {
+    let kept = match keeping {
+        None => cx.y.to_vec(),
+        Some(op) => push(&op, cx.x)?.into_vec(),
+    };
+    let x = over.rest(cx.x);
+    let mut args: Vec<Value> = cx.x[..cx.x.len() - 4].to_vec();
+    args.extend([cx.dy(0)?, cx.dy(1)?, x[3].clone(), x[2].clone(), kept[2].clone(), kept[3].clone()]);
+    let back = push(&back, &args)?;
+    let mut dw = None;
+    if *cx.needs.last().expect("inputs") {
+        dw = Some(weights(&over.before(&x[1], &kept[0])?, &back[0], &x[3])?);
+    }
+    let mut out = vec![None; cx.x.len() - 4];
+    out.extend(back.into_iter().map(Some));
+    out.push(dw);
+    Ok(out)
 }
 
 impl Op for LstmGrad {
@@ -462,29 +501,7 @@ impl Op for LstmGrad {
 
 impl LstmGrad {
     fn composed(&self, x: &[Value]) -> Result<Vec<Value>> {
-        let (mask, x) = (self.over.masked.then(|| &x[0]), self.over.rest(x));
-        let before = self.over.before(&x[3], &x[4])?;
-        let xs = [x[0].clone(), x[4].clone(), before, x[5].clone()];
-        let start = [Value::zeros_like(&x[3])?, x[1].clone()];
-        let (last, ys) = self.over.scan(mask, &start, &xs, &x[2..3], true, |old, x, w| {
-            let keep = mask.map(|_| &x[4]);
-            let total = ew::add(&old[0], &x[0])?;
-            let z = columns(&x[3], 4)?;
-            let (i, f, g, o) = (&z[0], &z[1], &z[2], &z[3]);
-            let tc = ew::tanh(&x[1])?;
-            let dc = ew::add(&product(&[&total, o, &tanh_slope(&tc)?])?, &old[1])?;
-            let parts = [
-                product(&[&dc, g, &slope(i)?])?,
-                product(&[&dc, &x[2], &slope(f)?])?,
-                product(&[&dc, i, &tanh_slope(g)?])?,
-                product(&[&total, &tc, &slope(o)?])?,
-            ];
-            let d = or_zero(keep, concat::concatenate(&parts, 1)?)?;
-            let dh = choose(keep, matmul(&d, &w[0], false, true)?, &total)?;
-            let dc = choose(keep, ew::multiply(&dc, f)?, &old[1])?;
-            Ok((vec![dh, dc], vec![d]))
-        })?;
-        Ok(ys.into_iter().chain(last).collect())
+        lstm_grad_by_ops(self.over, x, |d, w| matmul(d, w, false, true))
     }
 }
 
