@@ -74,6 +74,12 @@ impl Ir {
             self = simplify::run(self)?;
             self.drop_dead();
         }
+        if passes.patterns {
+            // Before epilogues take up the activations and biases that these look for.
+            frozen::pads(&mut self);
+            self = frozen::norms(&self);
+            self.drop_dead();
+        }
         if passes.widen {
             let products = passes.products.unwrap_or_else(crate::ops::matmul::multiplies_bfloat16);
             if products && passes.patterns {
@@ -85,9 +91,6 @@ impl Ir {
             self.drop_dead();
         }
         if passes.patterns {
-            frozen::pads(&mut self);
-            self = frozen::norms(&self);
-            self.drop_dead();
             patterns::run(&mut self);
             self.drop_dead();
             self = tables::run(&self);
