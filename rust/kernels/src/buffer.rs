@@ -1,15 +1,14 @@
 //! Memory: aligned, pooled buffers, and a workspace that hands out checked, disjoint parts of several.
 
-use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
+use std::alloc::{Layout, alloc, dealloc};
 use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Mutex;
 
+use crate::pages::{self, HUGE};
+
 /// Every buffer starts on a cache line, so that kernels may use aligned vectors of any width.
 pub const ALIGN: usize = 64;
-
-/// From here on the system is asked for huge pages.
-const HUGE: usize = 2 << 20;
 
 /// Buffers up to this size are kept for reuse when they are dropped …
 const POOLED: usize = 64 << 20;
@@ -78,7 +77,7 @@ impl Buffer {
             return Ok(buffer);
         }
         // Fresh pages from the system are zero already.
-        Buffer::fresh(len, len, true)
+        Buffer::fresh(len, len)
     }
 
     /// A buffer of `len` bytes with unspecified (but initialised) contents.
@@ -87,7 +86,7 @@ impl Buffer {
             return Ok(Buffer { ptr: NonNull::<u128>::dangling().cast(), len, owner: Owner::System(0) });
         }
         if len > POOLED {
-            return Buffer::fresh(len, len, true);
+            return Buffer::fresh(len, len);
         }
         let (class, size) = class_of(len);
         if let Ok(mut free) = FREE.lock()
@@ -97,27 +96,27 @@ impl Buffer {
             let ptr = NonNull::new(address as *mut u8).ok_or(AllocError { bytes: len })?;
             return Ok(Buffer { ptr, len, owner: Owner::System(size) });
         }
-        Buffer::fresh(len, size, false)
+        Buffer::fresh(len, size)
     }
 
-    fn fresh(len: usize, size: usize, zero: bool) -> Result<Buffer, AllocError> {
+    /// A new block: from [`HUGE`] bytes on, pages of its own that the system has cleared.
+    fn fresh(len: usize, size: usize) -> Result<Buffer, AllocError> {
         let error = AllocError { bytes: len };
         if size > CHECKED && available_memory().is_some_and(|free| size > free) {
             return Err(error);
         }
-        let align = if size >= HUGE { HUGE } else { ALIGN };
-        let layout = Layout::from_size_align(size, align).map_err(|_| error)?;
-        // SAFETY: the layout has a size above zero.
-        let ptr =
-            NonNull::new(unsafe { if zero || size >= HUGE { alloc_zeroed(layout) } else { alloc(layout) } });
-        let ptr = ptr.ok_or(error)?;
         if size >= HUGE {
-            ask_for_huge_pages(ptr, size);
-        } else if !zero {
-            // Small blocks may come recycled from the allocator: make every byte initialised once.
-            // SAFETY: size bytes were just allocated.
-            unsafe { ptr.as_ptr().write_bytes(0, size) };
+            let ptr = pages::map(size).ok_or(error)?;
+            return Ok(Buffer { ptr, len, owner: Owner::System(size) });
         }
+        let layout = Layout::from_size_align(size, ALIGN).map_err(|_| error)?;
+        // SAFETY: the layout has a size above zero. Blocks may come recycled from the allocator: every byte is
+        // initialised once.
+        let ptr = unsafe {
+            let ptr = NonNull::new(alloc(layout)).ok_or(error)?;
+            ptr.as_ptr().write_bytes(0, size);
+            ptr
+        };
         Ok(Buffer { ptr, len, owner: Owner::System(size) })
     }
 
@@ -169,21 +168,15 @@ impl Drop for Buffer {
                 return;
             }
         }
-        let align = if size >= HUGE { HUGE } else { ALIGN };
-        // SAFETY: allocated in `fresh` with exactly this layout.
-        unsafe { dealloc(self.ptr.as_ptr(), Layout::from_size_align_unchecked(size, align)) }
+        // SAFETY: allocated in `fresh` with exactly this size, and this was its only owner.
+        unsafe {
+            if size >= HUGE {
+                pages::unmap(self.ptr, size);
+            } else {
+                dealloc(self.ptr.as_ptr(), Layout::from_size_align_unchecked(size, ALIGN));
+            }
+        }
     }
-}
-
-/// Fewer, larger pages: fewer misses of the address cache in large weights. Where it is not offered, nothing is lost.
-fn ask_for_huge_pages(ptr: NonNull<u8>, size: usize) {
-    #[cfg(target_os = "linux")]
-    // SAFETY: the range was just allocated; the advice changes no contents.
-    unsafe {
-        libc::madvise(ptr.as_ptr().cast(), size, libc::MADV_HUGEPAGE);
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (ptr, size);
 }
 
 /// Bytes of memory and swap that are free, where the system tells.

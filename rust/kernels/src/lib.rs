@@ -17,6 +17,7 @@ mod lanes;
 pub mod linalg;
 pub mod map;
 pub mod norm;
+mod pages;
 pub mod par;
 pub mod pooling;
 mod pooling_blocks;
