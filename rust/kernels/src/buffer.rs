@@ -71,36 +71,37 @@ fn class_of(len: usize) -> (usize, usize) {
 impl Buffer {
     /// A zeroed buffer of `len` bytes.
     pub fn zeroed(len: usize) -> Result<Buffer, AllocError> {
-        if len <= POOLED {
-            let mut buffer = Buffer::scratch(len)?;
+        if let Some(mut buffer) = Buffer::recycled(len) {
             buffer.bytes_mut().fill(0);
             return Ok(buffer);
         }
-        // Fresh pages from the system are zero already.
-        Buffer::fresh(len, len)
+        Buffer::fresh(len)
     }
 
     /// A buffer of `len` bytes with unspecified (but initialised) contents.
     pub fn scratch(len: usize) -> Result<Buffer, AllocError> {
+        Buffer::recycled(len).map_or_else(|| Buffer::fresh(len), Ok)
+    }
+
+    /// A block that was dropped before, if there is one of this size.
+    fn recycled(len: usize) -> Option<Buffer> {
+        if len == 0 || len > POOLED {
+            return None;
+        }
+        let (class, size) = class_of(len);
+        let mut free = FREE.lock().ok()?;
+        let address = free.classes.get_mut(class).and_then(Vec::pop)?;
+        free.bytes -= size;
+        let ptr = NonNull::new(address as *mut u8)?;
+        Some(Buffer { ptr, len, owner: Owner::System(size) })
+    }
+
+    /// A new block of zeros: from [`HUGE`] bytes on, pages of its own that the system has cleared.
+    fn fresh(len: usize) -> Result<Buffer, AllocError> {
         if len == 0 {
             return Ok(Buffer { ptr: NonNull::<u128>::dangling().cast(), len, owner: Owner::System(0) });
         }
-        if len > POOLED {
-            return Buffer::fresh(len, len);
-        }
-        let (class, size) = class_of(len);
-        if let Ok(mut free) = FREE.lock()
-            && let Some(address) = free.classes.get_mut(class).and_then(Vec::pop)
-        {
-            free.bytes -= size;
-            let ptr = NonNull::new(address as *mut u8).ok_or(AllocError { bytes: len })?;
-            return Ok(Buffer { ptr, len, owner: Owner::System(size) });
-        }
-        Buffer::fresh(len, size)
-    }
-
-    /// A new block: from [`HUGE`] bytes on, pages of its own that the system has cleared.
-    fn fresh(len: usize, size: usize) -> Result<Buffer, AllocError> {
+        let size = if len > POOLED { len } else { class_of(len).1 };
         let error = AllocError { bytes: len };
         if size > CHECKED && available_memory().is_some_and(|free| size > free) {
             return Err(error);
