@@ -113,6 +113,10 @@ impl<T: Float, F: Fold> Kernel for Rows<'_, T, F> {
                         fold::<T::V<S>, F, 4>(self.x, &window, width, &mut y[c..]);
                         (c, window.at) = (c + 4 * width, window.at + 4 * width);
                     }
+                    if c + 2 * width <= s.c {
+                        fold::<T::V<S>, F, 2>(self.x, &window, width, &mut y[c..]);
+                        (c, window.at) = (c + 2 * width, window.at + 2 * width);
+                    }
                     while c < s.c {
                         let left = (s.c - c).min(width);
                         fold::<T::V<S>, F, 1>(self.x, &window, left, &mut y[c..]);

@@ -10,6 +10,7 @@ pub(crate) mod micro;
 mod narrow;
 mod pack;
 mod plan;
+mod row;
 
 use crate::buffer::{AllocError, Buffer};
 use crate::isa::{Isa, Kernel, Lanes, Level, Real, dispatch, level};
@@ -504,7 +505,10 @@ unsafe fn task<T: Scalar>(l: Level, p: &Product<'_, T>, plan: &plan::Plan, index
             unsafe { tiles::<T, S>(self.p, self.plan, self.rows, self.columns) }
         }
     }
-    if plan.dot {
+    if plan.row {
+        // SAFETY: passed on.
+        unsafe { row::run(l, p, columns) };
+    } else if plan.dot {
         // SAFETY: passed on.
         unsafe { dot::run(l, p, rows, columns) };
     } else if dispatch(l, Run { p, plan, rows, columns }).is_err() {

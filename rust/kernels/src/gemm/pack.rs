@@ -58,9 +58,13 @@ pub(crate) unsafe fn b_panel<T: Scalar, S: Isa>(
                 }
             }
         } else if cs == 1 {
+            // Vectors that no column reaches are left as they are: tiles do not read them.
             for p in 0..k {
-                for j in 0..nr {
-                    *out.add(p * nr + j) = if j < width { *b.add(p * rs + j) } else { T::ZERO };
+                let mut j = 0;
+                while j < width {
+                    let v = <T::V<S>>::load_partial(b.add(p * rs + j), n.min(width - j));
+                    v.store(out.add(p * nr + j));
+                    j += n;
                 }
             }
         } else if rs == 1 {

@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     pub pack_b: bool,
     /// One dot product per element instead of tiles.
     pub dot: bool,
+    /// One row of A, and rows of B that are contiguous: B is read where it lies, several of its rows at a time.
+    pub row: bool,
     pub k_chunks: usize,
     rows: usize,
     columns: usize,
@@ -68,6 +70,7 @@ impl Plan {
             Source::Strided { rs: 1, cs, .. } => (n == 1 || (m <= 3 && cs != 1)) && p.a_cs == 1,
             Source::Strided { .. } | Source::Packed { .. } => false,
         };
+        let row = m == 1 && n > 1 && matches!(p.b, Source::Strided { cs: 1, .. });
         let mut columns = COLUMNS.min(n.next_multiple_of(nr));
         let mut rows = (ROWS / mr * mr).min(m.next_multiple_of(mr));
         let count = |rows: usize, columns: usize| m.div_ceil(rows) * n.div_ceil(columns) * batch;
@@ -109,6 +112,7 @@ impl Plan {
             share_b: share_b && k_chunks == 1,
             pack_b,
             dot,
+            row,
             k_chunks,
             rows,
             columns,
