@@ -63,7 +63,8 @@ pub(crate) fn pool<T: Float, F: Fold>(level: Level, s: &PoolShape, x: &[T], y: &
     assert!(x.len() >= s.n * image && y.len() >= s.n * rows * len);
     let read = s.window.iter().product::<usize>() * len;
     let out = Shared::new(y);
-    crate::shared::ranges(s.n * rows, GRAIN / read.max(1) + 1, |from, to| {
+    // Short pieces, so that each thread folds rows that it has just written: those of others come from another cache.
+    crate::shared::ranges(s.n * rows, GRAIN / 8 / read.max(1) + 1, |from, to| {
         // SAFETY: ranges are disjoint.
         let y = unsafe { out.part(from * len, (to - from) * len) };
         dispatch(level, Rows { s, x, y, first: from, fold: PhantomData::<F> });

@@ -17,6 +17,8 @@ use crate::shared::Shared;
 const ROWS: usize = 192 << 10;
 /// Tasks of one convolution, at least, where there is enough to do.
 pub(super) const TASKS: usize = 16;
+/// Multiply-adds of a task, at least: about a microsecond.
+const TASK: usize = 1 << 16;
 /// A kernel of more bytes is met panel by panel, each with all rows of a task, instead of row by row.
 pub(super) const LARGE_KERNEL: usize = 256 << 10;
 
@@ -154,6 +156,8 @@ impl Cut {
         if large && images < tasks {
             panel_groups = tasks.div_ceil(images.max(1)).min(count);
         }
+        // A short task costs more to hand over than it saves.
+        let tasks = tasks.min(g.pixels() * panels.k * panels.n / TASK + 1);
         let wanted = tasks.div_ceil((images * panel_groups).max(1));
         let rows = ah.n_out.div_ceil(wanted).min(fit).max(1);
         let per_group = count.div_ceil(panel_groups);
@@ -259,8 +263,10 @@ impl<T: Scalar> Kernel for Task<'_, T> {
         // The stretches of every row of output.
         let fold = aw.dilation == 1 && pixel == g.c;
         let nr = self.panels.nr;
-        let mut stretches: Vec<Stretch> = Vec::new();
-        let mut ends: Vec<usize> = Vec::new();
+        let count = self.h.1 - self.h.0;
+        let per_row = ad.k * ah.k * if fold { 1 } else { aw.k };
+        let mut stretches: Vec<Stretch> = Vec::with_capacity(count * per_row);
+        let mut ends: Vec<usize> = Vec::with_capacity(count);
         for h in self.h.0..self.h.1 {
             for td in 0..ad.k {
                 let Some(id) = ad.inside(self.d, td) else { continue };
@@ -285,7 +291,6 @@ impl<T: Scalar> Kernel for Task<'_, T> {
             }
             ends.push(stretches.len());
         }
-        let count = self.h.1 - self.h.0;
         let panels = (self.columns.1 - self.columns.0).div_ceil(nr);
         let row_first = self.panels.k * self.panels.n * size_of::<T>() <= LARGE_KERNEL;
         for step in 0..count * panels {

@@ -33,7 +33,10 @@ const BLOCK: usize = 1 << 20;
 const LARGE_KERNEL: usize = 1 << 20;
 /// Fewer channels or tiles do not pay for the transforms.
 const CHANNELS: usize = 32;
-const TILES: usize = 32;
+/// Few tiles have to stream all of the transformed kernel for themselves: less of a burden if it stays in the cache.
+fn least_tiles<T>(c: usize, n: usize) -> usize {
+    if P * P * c * n * size_of::<T>() > LARGE_KERNEL { 32 } else { 8 }
+}
 
 /// Is the algorithm exact enough and faster for this convolution, with `n` channels made?
 pub(super) fn fits<T>(g: &Geometry, n: usize) -> bool {
@@ -47,7 +50,7 @@ pub(super) fn fits<T>(g: &Geometry, n: usize) -> bool {
         && n.is_multiple_of(16)
         && g.c >= CHANNELS
         && n >= CHANNELS
-        && g.n * th * tw >= TILES
+        && g.n * th * tw >= least_tiles::<T>(g.c, n)
         && 10 * th * tw * M * M <= 17 * ah.n_out * aw.n_out
         && !precise()
 }
