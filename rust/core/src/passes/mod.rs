@@ -74,23 +74,25 @@ impl Ir {
             self = simplify::run(self)?;
             self.drop_dead();
         }
-        if passes.patterns {
-            // Before epilogues take up the activations and biases that these look for.
-            frozen::pads(&mut self);
-            self = frozen::norms(&self);
-            self.drop_dead();
-        }
         if passes.widen {
             let products = passes.products.unwrap_or_else(crate::ops::matmul::multiplies_bfloat16);
             if products && passes.patterns {
                 // These products keep their type, and so take their bias and activation up before.
-                patterns::epilogues(&mut self);
+                let widened = tables::products(&self);
+                patterns::epilogues(&mut self, |ir, node| {
+                    let product = ir.downcast::<crate::ops::matmul::MatMul>(node).is_some();
+                    let half = ir.nodes[node as usize].specs[0].dtype == crate::dtype::DType::BF16;
+                    product && half && !widened.contains(&node)
+                });
                 self.drop_dead();
             }
             self = widen::run(self, products)?;
             self.drop_dead();
         }
         if passes.patterns {
+            frozen::pads(&mut self);
+            self = frozen::norms(&self);
+            self.drop_dead();
             patterns::run(&mut self);
             self.drop_dead();
             self = tables::run(&self);

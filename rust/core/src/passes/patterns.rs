@@ -20,7 +20,7 @@ use crate::trace::{NodeKind, Port};
 
 /// Rewrites the last node of every match; the nodes before it are dropped as dead afterwards.
 pub(super) fn run(ir: &mut Ir) {
-    epilogues(ir);
+    epilogues(ir, |_, _| true);
     pool_relu(ir);
     norm_relu(ir);
     norm_rounded(ir);
@@ -52,7 +52,8 @@ fn norm_rounded(ir: &mut Ir) {
     ir.redirect(|p| *moved.get(&p).unwrap_or(&p));
 }
 
-pub(super) fn epilogues(ir: &mut Ir) {
+/// Biases, activations and roundings join the products and convolutions before them that `may` take them up.
+pub(super) fn epilogues(ir: &mut Ir, may: impl Fn(&Ir, u32) -> bool) {
     let uses = ir.uses();
     let once = |p: Port| uses.get(&p) == Some(&1);
     for i in 0..ir.nodes.len() {
@@ -62,7 +63,10 @@ pub(super) fn epilogues(ir: &mut Ir) {
             Some(Lane::Binary(f)) if f.name() == "add" => {
                 // x·w + b, either way round.
                 for (product, bias) in [(inputs[0], inputs[1]), (inputs[1], inputs[0])] {
-                    if !once(product) || ir.nodes[i].specs[0] != ir.nodes[product.node as usize].specs[0] {
+                    if !once(product)
+                        || !may(ir, product.node)
+                        || ir.nodes[i].specs[0] != ir.nodes[product.node as usize].specs[0]
+                    {
                         continue;
                     }
                     if is_rounded(ir, product) {
@@ -76,13 +80,13 @@ pub(super) fn epilogues(ir: &mut Ir) {
                     break;
                 }
             }
-            Some(Lane::Unary(Unary::Bfloat16)) if once(inputs[0]) => {
+            Some(Lane::Unary(Unary::Bfloat16)) if once(inputs[0]) && may(ir, inputs[0].node) => {
                 if let Some((fused, inputs)) = rounded(ir, inputs[0], &once) {
                     ir.nodes[i].kind = NodeKind::Op(fused);
                     ir.nodes[i].inputs = inputs;
                 }
             }
-            Some(Lane::Unary(f)) if once(inputs[0]) => {
+            Some(Lane::Unary(f)) if once(inputs[0]) && may(ir, inputs[0].node) => {
                 let exact = f == Unary::Relu || !is_rounded(ir, inputs[0]);
                 if !exact {
                     continue;

@@ -13,6 +13,7 @@ use super::Ir;
 use super::frozen::{Rebuild, per_channel, spec};
 use crate::dtype::DType;
 use crate::op::{Binary, Lane, Op, Unary};
+use crate::ops::cast::Cast;
 use crate::ops::gather::{Gather, ScatterAdd};
 use crate::ops::matmul::MatMul;
 use crate::ops::reshape::Reshape;
@@ -109,6 +110,47 @@ pub(super) fn run(ir: &Ir) -> Ir {
         new.moved.insert(Port { node: i as u32, output: 0 }, made);
     }
     new.finish()
+}
+
+/// The products that [`run`] would rewrite if they were of float32: where they are not yet, they should become it.
+pub(super) fn products(ir: &Ir) -> HashSet<u32> {
+    let many = |rows: usize, ids: Port| spec(ir, ids).shape.len().is_some_and(|n| 2 * rows <= n);
+    let looked_up = |p: Port| {
+        let p = behind(ir, p);
+        ir.downcast::<Gather>(p.node).is_some_and(|g| g.axis == 0) && {
+            let inputs = &ir.nodes[p.node as usize].inputs;
+            let table = &spec(ir, inputs[0]).shape;
+            table.rank() == 2 && table[0].is_some_and(|rows| many(rows, inputs[1]))
+        }
+    };
+    let mut found = HashSet::new();
+    for (i, node) in ir.nodes.iter().enumerate() {
+        if ir.downcast::<MatMul>(i as u32).is_some() && looked_up(node.inputs[0]) {
+            found.insert(i as u32);
+        } else if let Some(scatter) = ir.downcast::<ScatterAdd>(i as u32)
+            && usize::try_from(scatter.size).is_ok_and(|rows| many(rows, node.inputs[1]))
+        {
+            let mut rows = vec![node.inputs[0]];
+            while let Some(p) = rows.pop() {
+                let node = behind(ir, p).node;
+                if ir.downcast::<MatMul>(node).is_some() {
+                    found.insert(node);
+                } else if ir.op(node).is_some_and(|op| op.traits().lane == Some(Lane::Binary(Binary::Add))) {
+                    rows.extend(&ir.nodes[node as usize].inputs);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The value behind conversions and reshapes.
+fn behind(ir: &Ir, p: Port) -> Port {
+    let mut p = p;
+    while ir.downcast::<Reshape>(p.node).is_some() || ir.downcast::<Cast>(p.node).is_some() {
+        p = ir.nodes[p.node as usize].inputs[0];
+    }
+    p
 }
 
 fn op_of(ir: &Ir, i: usize) -> Arc<dyn Op> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::Ir;
+use super::{Ir, tables};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::{Lane, Op, Unary};
@@ -38,7 +38,7 @@ struct Widen {
     exact: HashSet<Port>,
 }
 
-/// Rewrites the graph; `products` says that products of bfloat16 stay what they are.
+/// Rewrites the graph; `products` says that products of bfloat16 stay what they are, unless a table is multiplied instead.
 pub(super) fn run(ir: Ir, products: bool) -> Result<Ir> {
     if !ir.nodes.iter().any(|n| n.specs.iter().any(|s| s.dtype == DType::BF16)) {
         return Ok(ir);
@@ -48,10 +48,12 @@ pub(super) fn run(ir: Ir, products: bool) -> Result<Ir> {
         held: HashMap::with_capacity(ir.nodes.len()),
         exact: HashSet::new(),
     };
+    let of_tables = if products { tables::products(&ir) } else { HashSet::new() };
     for (i, node) in ir.nodes.iter().enumerate() {
         match &node.kind {
             NodeKind::Op(op) => {
-                if !w.cast(&ir, i, op)? && !w.widened(&ir, i, op, products)? {
+                let keep = products && !of_tables.contains(&(i as u32));
+                if !w.cast(&ir, i, op)? && !w.widened(&ir, i, op, keep)? {
                     w.as_it_was(node, i)?;
                 }
             }
