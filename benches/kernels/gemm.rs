@@ -8,9 +8,12 @@ use rkeras_kernels::par;
 
 fn main() {
     let seconds: f64 = if std::env::args().any(|a| a == "--quick") { 0.02 } else { 0.3 };
-    // `--only 256,1024` keeps the shapes whose first size is named.
+    // `--only 256,128x64x576` keeps the shapes whose first size, or all three, are named.
     let only = std::env::args().skip_while(|a| a != "--only").nth(1);
-    let keep = |m: usize| only.as_ref().is_none_or(|o| o.split(',').any(|n| n.parse() == Ok(m)));
+    let keep = |&(m, n, k, _, _): &(usize, usize, usize, bool, bool)| {
+        let names = [m.to_string(), format!("{m}x{n}x{k}")];
+        only.as_ref().is_none_or(|o| o.split(',').any(|o| names.iter().any(|name| name == o)))
+    };
     let shapes = [
         (256, 256, 256, false, false),
         (1024, 1024, 1024, false, false),
@@ -20,6 +23,14 @@ fn main() {
         (256, 2048, 2048, false, false),
         (256, 2048, 2048, false, true),
         (2048, 2048, 256, true, false),
+        (2048, 1024, 256, false, false),
+        (2048, 256, 1024, false, true),
+        (256, 1024, 2048, true, false),
+        (1024, 256, 2048, true, false),
+        (2048, 256, 256, false, false),
+        (256, 256, 2048, true, false),
+        (8192, 128, 512, false, false),
+        (128, 512, 8192, true, false),
         (128, 10, 1600, false, false),
         (1600, 10, 128, true, false),
         (1, 64, 784, false, false),
@@ -39,7 +50,7 @@ fn main() {
         "",
         par::threads()
     );
-    for (m, n, k, ta, tb) in shapes.into_iter().filter(|s| keep(s.0)) {
+    for (m, n, k, ta, tb) in shapes.into_iter().filter(keep) {
         let (a, b) = (vec![0.5f32; m * k], vec![0.25f32; k * n]);
         let mut c = vec![0f32; m * n];
         let mat_a = if ta { Mat::rows(&a, m).t() } else { Mat::rows(&a, k) };

@@ -2,29 +2,35 @@
 
 use super::{Mat, Scalar};
 use crate::buffer::{AllocError, Buffer};
-use crate::isa::{Isa, Kernel, Lanes, Level, Real, dispatch, level};
+use crate::isa::{Isa, Kernel, Lanes, Level, Real, dispatch, level, prefetch};
 
-/// `rows` vectors of `len` numbers at a stride of `ld`, transposed; what is missing of a whole square is zero.
+/// Where each of `rows` rows at a stride of `ld` begins; what is missing of a square repeats the last one.
+#[inline(always)]
+fn starts(ld: usize, rows: usize) -> [usize; 16] {
+    let mut at = [0; 16];
+    for (i, at) in at.iter_mut().enumerate() {
+        *at = i.min(rows.saturating_sub(1)) * ld;
+    }
+    at
+}
+
+/// Vectors of `len` numbers that begin at `starts`, transposed; beyond `len` there are zeros.
 ///
 /// # Safety
-/// The numbers exist; neither count is above the number of lanes.
+/// The numbers exist.
 #[inline(always)]
-unsafe fn turned<V: Lanes>(from: *const V::T, ld: usize, rows: usize, len: usize) -> [V; 16] {
+unsafe fn turned<V: Lanes>(from: *const V::T, starts: &[usize; 16], len: usize) -> [V; 16] {
     let mut lines = [V::splat(V::T::ZERO); 16];
     // SAFETY: the caller's promise.
     unsafe {
+        // Loops of fixed length without branches: the vectors stay in registers.
         if len == V::N {
-            // A loop of fixed length: the vectors stay in registers.
             for i in 0..V::N {
-                if i < rows {
-                    lines[i] = V::load(from.add(i * ld));
-                }
+                lines[i] = V::load(from.add(starts[i]));
             }
         } else {
             for i in 0..V::N {
-                if i < rows {
-                    lines[i] = V::load_partial(from.add(i * ld), len);
-                }
+                lines[i] = V::load_partial(from.add(starts[i]), len);
             }
         }
     }
@@ -73,9 +79,9 @@ pub(crate) unsafe fn b_panel<T: Scalar, S: Isa>(
             while p < k {
                 let len = n.min(k - p);
                 let mut j = 0;
-                while j < nr {
-                    let columns = n.min(width.saturating_sub(j));
-                    let lines = turned::<T::V<S>>(b.wrapping_add(p + j * cs), cs, columns, len);
+                while j < width {
+                    let starts = starts(cs, n.min(width - j));
+                    let lines = turned::<T::V<S>>(b.add(p + j * cs), &starts, len);
                     for (q, line) in lines[..len].iter().enumerate() {
                         line.store(out.add((p + q) * nr + j));
                     }
@@ -112,6 +118,8 @@ pub(crate) unsafe fn a_block<T: Scalar, S: Isa>(
     /// Tiles that are filled at the same time where columns are contiguous: columns lie far apart, so each should be
     /// read for long, and each of these writes keeps a line of the cache.
     const TOGETHER: usize = 16;
+    /// How many columns ahead are asked for, where columns lie far apart.
+    const AHEAD: usize = 8;
     let n = <T::V<S> as Lanes>::N;
     // SAFETY: the caller's promise. A vector that is wider than a tile is written whole: what it spills is in the next
     // column, which is written later; the last column is written by parts.
@@ -125,6 +133,7 @@ pub(crate) unsafe fn a_block<T: Scalar, S: Isa>(
                     let mut out = out.add(first / mr * size + p * mr);
                     let mut i = first;
                     while i < last {
+                        prefetch(from.wrapping_add(AHEAD * cs + i));
                         if n >= mr && p + 1 < k {
                             let line = if i + n <= rows {
                                 <T::V<S>>::load(from.add(i))
@@ -154,10 +163,11 @@ pub(crate) unsafe fn a_block<T: Scalar, S: Isa>(
                 while q < high {
                     let some = n.min(high - q);
                     let whole = q == 0 && n >= mr;
+                    let starts = starts(rs, some);
                     let mut p = 0;
                     while p < k {
                         let len = n.min(k - p);
-                        let lines = turned::<T::V<S>>(a.add(q * rs + p), rs, some, len);
+                        let lines = turned::<T::V<S>>(a.add(q * rs + p), &starts, len);
                         let to = out.add(p * mr + q);
                         if whole && len == n && p + n < k {
                             for c in 0..n {

@@ -87,7 +87,9 @@ impl Plan {
         let strided_rows = p.a_rs * size_of::<T>();
         // Rows that are contiguous are as good as packed, unless they get into each other's way in the cache.
         let scattered = p.a_cs != 1 || strided_rows.is_multiple_of(4096) || l == Level::Avx512;
-        let share_a = !dot && scattered && batch == 1 && m >= 4 * mr && k >= 64 && n >= SHARED_PANELS * nr;
+        // Rows that every task of several would pack for itself, or that many panels meet.
+        let often = n >= SHARED_PANELS * nr || (p.a_cs != 1 && n > columns);
+        let share_a = !dot && scattered && batch == 1 && m >= 4 * mr && k >= 64 && often;
         let pack_a = !dot
             && !share_a
             && m > 1
