@@ -222,7 +222,7 @@ pub(crate) fn forward_at<T: Scalar>(
                 for y in row {
                     *y = *y * factor;
                 }
-                *lse.at(from + r * heads, 1) = largest[r] + T::of(sums[r].f64().ln());
+                *lse.at(from + r * heads, 1) = largest[r];
             }
         }
     });
@@ -451,7 +451,8 @@ fn draw<T: Scalar, S: Isa>(rate: f64, state: State, sizes: &Sizes, at: &Block, r
     coins::<T, S>(state, 1.0 - rate, T::of(1.0 / (1.0 - rate)), group as u64, factors);
 }
 
-/// Scores become e^(score - largest), with the factors of dropout; the sums are those without.
+/// Scores become e^(score - largest), with the factors of dropout; the sums are those without. In the end `largest` holds the
+/// logarithms of the sums of e^score.
 struct Weights<'a, T> {
     sizes: Sizes,
     rules: Rules<'a, T>,
@@ -472,23 +473,26 @@ impl<T: Scalar> Kernel for Weights<'_, T> {
         for (r, row) in strip.chunks_exact_mut(at.keys).enumerate() {
             let Ready { n, factor, largest: m, .. } = prepare::<T, S>(&rules, &at, r, row, true);
             let (factor, shift) = (splat(factor), splat(-m));
-            let mut totals = [splat(T::ZERO); 2];
-            let mut pairs = row[..n].chunks_exact_mut(2 * width);
-            for x in &mut pairs {
-                let (a, b) = x.split_at_mut(width);
-                let first = lanes::exp(part::<T::V<S>>(a).fma(factor, shift));
-                let second = lanes::exp(part::<T::V<S>>(b).fma(factor, shift));
-                put(first, a);
-                put(second, b);
-                totals[0] = totals[0] + first;
-                totals[1] = totals[1] + second;
+            // Several at a time: one exponential waits for itself longer than it computes.
+            const TOGETHER: usize = 4;
+            let mut totals = [splat(T::ZERO); TOGETHER];
+            let mut groups = row[..n].chunks_exact_mut(TOGETHER * width);
+            for x in &mut groups {
+                let mut e = [splat(T::ZERO); TOGETHER];
+                for u in 0..TOGETHER {
+                    e[u] = lanes::exp(part::<T::V<S>>(&x[u * width..(u + 1) * width]).fma(factor, shift));
+                }
+                for u in 0..TOGETHER {
+                    put(e[u], &mut x[u * width..(u + 1) * width]);
+                    totals[u] = totals[u] + e[u];
+                }
             }
-            for x in pairs.into_remainder().chunks_mut(width) {
+            for x in groups.into_remainder().chunks_mut(width) {
                 let e = lanes::exp(part::<T::V<S>>(x).fma(factor, shift));
                 put(e, x);
                 totals[0] = totals[0] + e.first(x.len(), splat(T::ZERO));
             }
-            let total = totals[0] + totals[1];
+            let total = (totals[0] + totals[1]) + (totals[2] + totals[3]);
             row[n..].fill(T::ZERO);
             if let Some((rate, state)) = rules.dropout {
                 draw::<T, S>(rate, state, &sizes, &at, r, factors);
@@ -498,6 +502,9 @@ impl<T: Scalar> Kernel for Weights<'_, T> {
             }
             largest[r] = m;
             sums[r] = total.sum();
+        }
+        for (m, sum) in largest.chunks_mut(width).zip(sums.chunks(width)) {
+            put(part::<T::V<S>>(m) + lanes::log(part::<T::V<S>>(sum)), m);
         }
     }
 }
@@ -538,16 +545,25 @@ impl<T: Scalar> Kernel for Slopes<'_, T> {
                     put(p * f, x);
                 }
             } else {
-                let (mut x, mut d) = (row[..n].chunks_exact_mut(width), slope[..n].chunks_exact_mut(width));
+                let pair = 2 * width;
+                let (mut x, mut d) = (row[..n].chunks_exact_mut(pair), slope[..n].chunks_exact_mut(pair));
                 for (x, d) in (&mut x).zip(&mut d) {
+                    let mut p = [splat(T::ZERO); 2];
+                    for u in 0..2 {
+                        p[u] = lanes::exp(part::<T::V<S>>(&x[u * width..(u + 1) * width]).fma(factor, lse));
+                    }
+                    for u in 0..2 {
+                        let d = &mut d[u * width..(u + 1) * width];
+                        put(p[u] * (part::<T::V<S>>(d) - delta) * scale, d);
+                        put(p[u], &mut x[u * width..(u + 1) * width]);
+                    }
+                }
+                let rest = x.into_remainder().chunks_mut(width).zip(d.into_remainder().chunks_mut(width));
+                for (x, d) in rest {
                     let p = lanes::exp(part::<T::V<S>>(x).fma(factor, lse));
                     put(p * (part::<T::V<S>>(d) - delta) * scale, d);
                     put(p, x);
                 }
-                let (x, d) = (x.into_remainder(), d.into_remainder());
-                let p = lanes::exp(part::<T::V<S>>(x).fma(factor, lse));
-                put(p * (part::<T::V<S>>(d) - delta) * scale, d);
-                put(p, x);
             }
             row[n..].fill(T::ZERO);
             // Where all are forbidden the weights do not depend on the scores.

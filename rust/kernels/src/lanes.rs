@@ -324,6 +324,17 @@ pub(crate) fn pow2<V: Lanes>(n: V) -> V {
     V::from_bits(V::int_add(V::int_shl(bits, V::T::MANTISSA), V::int(V::T::one_bits())))
 }
 
+/// p 2^n, rounded once, for integral n and a p near 1.
+#[inline(always)]
+fn times_pow2<V: Lanes>(p: V, n: V) -> V {
+    if let Some(y) = p.scaled_by_power(n) {
+        return y;
+    }
+    // In two steps, because 2^n itself may be out of range while the result is not.
+    let half = (n * constant(0.5)).floor();
+    p * pow2(half) * pow2(n - half)
+}
+
 /// n and r with x = n ln 2 + r, |r| <= ln(2) / 2, and exp(r) - 1.
 #[inline(always)]
 pub(crate) fn exp_reduced<V: Lanes>(x: V) -> (V, V) {
@@ -343,9 +354,7 @@ pub(crate) fn clamp<V: Lanes>(x: V, low: f64, high: f64) -> V {
 #[inline(always)]
 pub(crate) fn exp<V: Lanes>(x: V) -> V {
     let (n, p) = exp_reduced(clamp(x, V::T::EXP_LOW, V::T::EXP_HIGH));
-    // In two steps, because 2^n itself may be out of range while the result is not.
-    let half = (n * constant(0.5)).floor();
-    (p + constant(1.0)) * pow2(half) * pow2(n - half)
+    times_pow2(p + constant(1.0), n)
 }
 
 /// 2^x (at most 2 ulp; exact for integers).
@@ -355,8 +364,7 @@ pub(crate) fn exp2<V: Lanes>(x: V) -> V {
     let n = x.round();
     let r = (x - n) * constant(std::f64::consts::LN_2);
     let p = (r * r).fma(polynomial(r, V::T::EXP), r);
-    let half = (n * constant(0.5)).floor();
-    (p + constant(1.0)) * pow2(half) * pow2(n - half)
+    times_pow2(p + constant(1.0), n)
 }
 
 /// e^x - 1 (at most 2 ulp).

@@ -158,6 +158,10 @@ impl Lanes for F32x16 {
         unsafe { F32x16(_mm512_andnot_ps(_mm512_set1_ps(-0.0), self.0)) }
     }
     #[inline(always)]
+    fn scaled_by_power(self, n: Self) -> Option<Self> {
+        unsafe { Some(F32x16(_mm512_scalef_ps(self.0, n.0))) }
+    }
+    #[inline(always)]
     fn round(self) -> Self {
         unsafe { F32x16(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0)) }
     }
@@ -329,6 +333,10 @@ impl Lanes for F64x8 {
     #[inline(always)]
     fn abs(self) -> Self {
         unsafe { F64x8(_mm512_andnot_pd(_mm512_set1_pd(-0.0), self.0)) }
+    }
+    #[inline(always)]
+    fn scaled_by_power(self, n: Self) -> Option<Self> {
+        unsafe { Some(F64x8(_mm512_scalef_pd(self.0, n.0))) }
     }
     #[inline(always)]
     fn round(self) -> Self {

@@ -289,6 +289,11 @@ pub(crate) trait Lanes:
     fn over_root(self, v: Self, e: Self) -> Self {
         self / (v.sqrt() + e)
     }
+    /// `self · 2^n` for integral n, rounded once, where one instruction does it.
+    #[inline(always)]
+    fn scaled_by_power(self, _n: Self) -> Option<Self> {
+        None
+    }
     /// `self > b`, false with NaN.
     #[inline(always)]
     fn gt(self, b: Self) -> Self::Mask {
@@ -408,12 +413,17 @@ pub(crate) trait Lanes:
     /// The largest lane; NaN if one is NaN.
     #[inline(always)]
     fn largest(self) -> Self::T {
-        let a = self.to_array();
-        let mut y = a[0];
-        for &x in &a[1..Self::N] {
-            y = if y.f64().is_nan() || y > x { y } else { x };
+        let mut a = self.to_array();
+        let mut n = Self::N;
+        // Half against half: one after the other, every comparison would wait for the one before.
+        while n > 1 {
+            n /= 2;
+            for i in 0..n {
+                let (x, y) = (a[i], a[i + n]);
+                a[i] = if x > y || x.f64().is_nan() { x } else { y };
+            }
         }
-        y
+        a[0]
     }
     /// Writes 1 or 0 per lane as bytes.
     ///
