@@ -61,9 +61,9 @@ fn main() {
                 s.out_sp[d] = (i - s.k[d]) / s.stride[d] + 1;
             }
         }
-        let draw = |n: usize| (0..n).map(|i| (i * 7919 % 1009) as f32 / 500.0 - 1.0).collect::<Vec<_>>();
+        let draw = |n: usize| peak::Aligned::new(n, |i| (i * 7919 % 1009) as f32 / 500.0 - 1.0);
         let (x, w, dy) = (draw(s.x_len()), draw(s.w_len()), draw(s.y_len()));
-        let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
+        let (mut y, mut dx, mut dw) = (draw(s.y_len()), draw(s.x_len()), draw(s.w_len()));
         let flop = 2.0 * (s.y_len() * s.w_len() / c_out) as f64;
         let time = |f: &mut dyn FnMut()| {
             let best = peak::fastest(seconds, f);

@@ -57,8 +57,8 @@ fn main() {
         par::threads()
     );
     for (m, n, k, ta, tb) in shapes.into_iter().filter(keep) {
-        let (a, b) = (vec![0.5f32; m * k], vec![0.25f32; k * n]);
-        let mut c = vec![0f32; m * n];
+        let (a, b) = (peak::Aligned::new(m * k, |_| 0.5), peak::Aligned::new(k * n, |_| 0.25));
+        let mut c = peak::Aligned::new(m * n, |_| 0.0);
         let mat_a = if ta { Mat::rows(&a, m).t() } else { Mat::rows(&a, k) };
         let mat_b = if tb { Mat::rows(&b, k).t() } else { Mat::rows(&b, n) };
         let mut rates = Vec::new();

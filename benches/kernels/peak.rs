@@ -5,6 +5,38 @@ use std::time::Instant;
 
 use rkeras_kernels::par;
 
+/// Numbers that start on a cache line, as those of tensors do: else every vector would lie across two.
+#[allow(dead_code)]
+pub struct Aligned {
+    room: Vec<f32>,
+    first: usize,
+    len: usize,
+}
+
+#[allow(dead_code)]
+impl Aligned {
+    /// One number per index.
+    pub fn new(len: usize, number: impl Fn(usize) -> f32) -> Aligned {
+        let mut room = vec![0f32; len + 16];
+        let first = room.as_ptr().align_offset(64);
+        room[first..][..len].iter_mut().enumerate().for_each(|(i, x)| *x = number(i));
+        Aligned { room, first, len }
+    }
+}
+
+impl std::ops::Deref for Aligned {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.room[self.first..][..self.len]
+    }
+}
+
+impl std::ops::DerefMut for Aligned {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.room[self.first..][..self.len]
+    }
+}
+
 /// Seconds of the fastest call, workers awake; the first is not counted.
 #[allow(dead_code)]
 pub fn fastest(seconds: f64, mut call: impl FnMut()) -> f64 {

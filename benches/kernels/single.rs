@@ -5,6 +5,7 @@
 #[path = "peak.rs"]
 mod peak;
 
+use peak::Aligned;
 use rkeras_kernels::conv::{ConvShape, forward};
 use rkeras_kernels::gemm::{Epilogue, Mat, gemm};
 use rkeras_kernels::map::{Binary, Unary, binary, unary};
@@ -25,10 +26,11 @@ fn time(kernel: &str, seconds: f64) -> f64 {
     let mut words = kernel.split(',');
     let op = words.next().unwrap_or_default();
     let sizes: Vec<usize> = words.map(|w| w.parse().expect("a size")).collect();
-    let draw = |n: usize| (0..n).map(|i| (i * 7919 % 1009) as f32 / 500.0 - 1.0).collect::<Vec<_>>();
+    let draw = |n: usize| Aligned::new(n, |i| (i * 7919 % 1009) as f32 / 500.0 - 1.0);
+    let zeros = |n: usize| Aligned::new(n, |_| 0.0);
     match (op, sizes.as_slice()) {
         ("matmul", &[m, k, n]) => {
-            let (a, b, mut c) = (draw(m * k), draw(k * n), vec![0f32; m * n]);
+            let (a, b, mut c) = (draw(m * k), draw(k * n), zeros(m * n));
             peak::fastest(seconds, || {
                 gemm(m, n, k, Mat::rows(&a, k), Mat::rows(&b, n), &mut c, n, false, Epilogue::default())
             })
@@ -46,17 +48,17 @@ fn time(kernel: &str, seconds: f64) -> f64 {
                 pad_lo: [0, 1, 1],
                 groups: 1,
             };
-            let (x, w, mut y) = (draw(s.x_len()), draw(s.w_len()), vec![0f32; s.y_len()]);
+            let (x, w, mut y) = (draw(s.x_len()), draw(s.w_len()), zeros(s.y_len()));
             peak::fastest(seconds, || forward(&s, &x, &w, None, None, false, &mut y).expect("memory"))
         }
         ("layer norm", &[rows, n]) => {
-            let (x, mut y) = (draw(rows * n), vec![0f32; rows * n]);
-            let (mut mean, mut rstd) = (vec![0f32; rows], vec![0f32; rows]);
+            let (x, mut y) = (draw(rows * n), zeros(rows * n));
+            let (mut mean, mut rstd) = (zeros(rows), zeros(rows));
             peak::fastest(seconds, || layer_norm(&x, n, None, None, 1e-3, true, &mut y, &mut mean, &mut rstd))
         }
         (op, sizes) => {
             let n = sizes.iter().product();
-            let (a, b, mut y) = (draw(n), draw(n), vec![0f32; n]);
+            let (a, b, mut y) = (draw(n), draw(n), zeros(n));
             match (Unary::from_name(op), Binary::from_name(op)) {
                 (Some(op), _) => peak::fastest(seconds, || unary(op, &a, &mut y)),
                 (_, Some(op)) => peak::fastest(seconds, || binary(op, &[n], &a, &[1], &b, &[1], &mut y)),

@@ -541,7 +541,12 @@ unsafe fn tiles<T: Scalar, S: Isa>(
     let kc = plan.kc.min(p.k.max(1));
     let mr = micro::tile_rows::<T, S>();
     let own_b = plan.pack_b && matches!(p.b, Source::Strided { .. });
-    let b_columns = if own_b { (n1 - n0).next_multiple_of(nr) } else { nr };
+    // Whole panels whose rows are contiguous need no room, nor do packed ones.
+    let in_place = match p.b {
+        Source::Packed { .. } => true,
+        Source::Strided { cs, .. } => !own_b && cs == 1 && (n1 - n0).is_multiple_of(nr),
+    };
+    let b_columns = if own_b { (n1 - n0).next_multiple_of(nr) } else { nr * usize::from(!in_place) };
     let mut b_block = Buffer::scratch(kc * b_columns * size_of::<T>())?;
     let b_block = b_block.bytes_mut().as_mut_ptr().cast::<T>();
     let a_tiles = (m1 - m0).div_ceil(mr);

@@ -23,6 +23,9 @@ const TASKS: usize = 16;
 /// Length of a piece of the sum where few tiles make it worth while to cut the sum.
 const K_CHUNK: usize = 1024;
 
+/// Bytes of the first-level cache, at least, in pages of which the same places share the same few ways.
+const FIRST_LEVEL: usize = 32 << 10;
+
 /// Panels of B that pay for packing all of A beforehand.
 const SHARED_PANELS: usize = 12;
 
@@ -95,7 +98,16 @@ impl Plan {
             && m > 1
             && panels >= 2
             && ((p.a_cs != 1 && k >= 64) || (strided_rows.is_multiple_of(4096) && panels >= 8));
-        let pack_b = m > 2 * mr && matches!(p.b, Source::Strided { .. });
+        let pack_b = match p.b {
+            // Rows that are contiguous can be read where they lie: by the few tiles of a small batch, from the second-level
+            // cache, and by many where they find room beside each other in the first.
+            Source::Strided { rs, cs: 1, .. } => {
+                let apart = 1usize << (rs * size_of::<T>()).trailing_zeros().clamp(7, 12);
+                m > if apart <= 1024 { 4 * mr } else { 2 * mr } && k * apart > FIRST_LEVEL / 2
+            }
+            Source::Strided { .. } => m > 2 * mr,
+            Source::Packed { .. } => false,
+        };
         let share_b = !dot && batch == 1 && pack_b && m > rows;
         let tiles = count(rows, columns);
         let k_chunks = if tiles * 2 <= 4 && k >= 2 * K_CHUNK && !matches!(p.b, Source::Packed { .. }) {
