@@ -80,7 +80,9 @@ impl Plan {
         // Cut columns first (each panel of B is then packed once), but not to strips that would stream all of A past a
         // panel or two; what is left to cut is cut next.
         while count(rows, columns) < TASKS && flops(rows, columns) > TASK && (columns > nr || rows > mr) {
-            if columns > nr && (4 * columns >= rows || rows <= mr) {
+            // Of a tall and narrow C a task keeps whole rows, which lie together: what works on C next is cut that way too.
+            let tall = columns <= 2 * nr && rows > 4 * mr;
+            if columns > nr && !tall && (4 * columns >= rows || rows <= mr) {
                 columns = (columns / 2).next_multiple_of(nr);
             } else {
                 rows = (rows / 2).next_multiple_of(mr);
