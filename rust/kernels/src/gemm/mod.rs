@@ -11,6 +11,8 @@ mod narrow;
 mod pack;
 mod plan;
 mod row;
+#[cfg(target_arch = "x86_64")]
+mod split;
 
 use crate::buffer::{AllocError, Buffer};
 use crate::isa::{Isa, Kernel, Lanes, Level, Real, dispatch, level};
@@ -291,6 +293,11 @@ fn check_batch<T, E>(
 /// Every element that the product names exists, for every offset; results are disjoint.
 unsafe fn run<T: Scalar>(l: Level, p: &Product<'_, T>, offsets: &[[usize; 3]]) {
     if p.m == 0 || p.n == 0 || offsets.is_empty() {
+        return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: passed on.
+    if unsafe { split::run(l, p, offsets) } {
         return;
     }
     let plan = plan::Plan::new::<T>(l, p, offsets.len());

@@ -11,7 +11,7 @@ mod run;
 #[cfg(target_arch = "x86_64")]
 mod store;
 #[cfg(target_arch = "x86_64")]
-mod tiles;
+pub(super) mod tiles;
 
 use half::bf16;
 

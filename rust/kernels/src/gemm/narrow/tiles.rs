@@ -35,7 +35,7 @@ pub(super) struct Operands {
 
 /// The tile registers of this thread while a task runs; released when it is dropped, so that no other work, and no switch
 /// of threads, carries them.
-pub(super) struct Tiles {
+pub(in crate::gemm) struct Tiles {
     rows: (usize, usize),
 }
 
@@ -50,12 +50,12 @@ struct Config {
 }
 
 impl Tiles {
-    pub(super) fn new() -> Tiles {
+    pub(in crate::gemm) fn new() -> Tiles {
         Tiles { rows: (0, 0) }
     }
 
     /// Tiles 0 to 3 are C, two rows of two; 4 and 5 A; 6 and 7 B.
-    fn shape(&mut self, rows: usize) {
+    pub(in crate::gemm) fn shape(&mut self, rows: usize) {
         let rows = (rows.min(PANEL), rows.saturating_sub(PANEL));
         if rows == self.rows {
             return;
