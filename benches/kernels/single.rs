@@ -9,7 +9,7 @@ use peak::Aligned;
 use rkeras_kernels::conv::{ConvShape, forward};
 use rkeras_kernels::gemm::{Epilogue, Mat, gemm};
 use rkeras_kernels::map::{Binary, Unary, binary, unary};
-use rkeras_kernels::norm::layer_norm;
+use rkeras_kernels::norm::{layer_norm, layer_norm_grad};
 use rkeras_kernels::par;
 
 fn main() {
@@ -55,6 +55,13 @@ fn time(kernel: &str, seconds: f64) -> f64 {
             let (x, mut y) = (draw(rows * n), zeros(rows * n));
             let (mut mean, mut rstd) = (zeros(rows), zeros(rows));
             peak::fastest(seconds, || layer_norm(&x, n, None, None, 1e-3, true, &mut y, &mut mean, &mut rstd))
+        }
+        ("layer norm gradient", &[rows, n]) => {
+            let (x, dy, mut dx) = (draw(rows * n), draw(rows * n), zeros(rows * n));
+            let (mean, rstd, mut gain, mut shift) = (zeros(rows), draw(rows), zeros(n), zeros(n));
+            peak::fastest(seconds, || {
+                layer_norm_grad(&x, &dy, n, None, &mean, &rstd, true, &mut dx, &mut gain, &mut shift)
+            })
         }
         (op, sizes) => {
             let n = sizes.iter().product();

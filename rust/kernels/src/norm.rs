@@ -2,76 +2,98 @@
 //!
 //! Sums over rows are taken in pieces of a size fixed by the shape and added up in float64.
 
-use crate::isa::{Float, Isa, Kernel, Lanes, dispatch, level};
+use crate::isa::{Float, Isa, Kernel, Lanes, dispatch, level, prefetch};
 use crate::lanes::round_bfloat16;
-use crate::reduce::{part, put};
 use crate::shared::{Shared, ranges, rows_per_chunk};
 
-/// The sum of `f(piece start, piece length)` lanes over a row; absent lanes must come out as zero.
+/// Rows that go through every stage together: each waits at the end of a sum for the last additions, a root and a
+/// division, and meanwhile the others use the processor.
+const TOGETHER: usize = 4;
+
+/// How many rows of `n` that is: no more than a first-level cache keeps between the stages, of `arrays` arrays.
+fn together<T>(n: usize, arrays: usize) -> usize {
+    const ROOM: usize = 32 << 10;
+    (ROOM / (arrays * n * size_of::<T>()).max(1)).clamp(1, TOGETHER)
+}
+
+/// The sum over a row of `n`, in four sums that do not wait for each other.
+///
+/// # Safety
+/// The row has `n` terms.
 #[inline(always)]
-fn row_sum<V: Lanes, F: RowTerm<V>>(n: usize, f: F) -> V::T {
+unsafe fn row_sum<V: Lanes, F: RowTerm<V>>(n: usize, f: F) -> V::T {
     use crate::isa::Real;
-    let zero = V::splat(V::T::ZERO);
-    let (mut a, mut b) = (zero, zero);
+    let mut sums = [V::splat(V::T::ZERO); 4];
     let mut i = 0;
-    while i + 2 * V::N <= n {
-        a = a + f.term(i, V::N);
-        b = b + f.term(i + V::N, V::N);
-        i += 2 * V::N;
-    }
-    while i < n {
-        let w = (n - i).min(V::N);
-        a = a + f.term(i, w);
-        i += w;
-    }
-    (a + b).sum()
-}
-
-/// One term of a row sum.
-trait RowTerm<V: Lanes> {
-    fn term(&self, at: usize, width: usize) -> V;
-}
-
-struct Plain<'a, T>(&'a [T]);
-struct CentredSquare<'a, T>(&'a [T], T);
-struct Gained<'a, T>(&'a [T], Option<&'a [T]>);
-struct GainedTimesHat<'a, T>(Gained<'a, T>, &'a [T], T, T);
-
-impl<V: Lanes> RowTerm<V> for Plain<'_, V::T> {
-    #[inline(always)]
-    fn term(&self, i: usize, w: usize) -> V {
-        part(&self.0[i..i + w])
-    }
-}
-impl<V: Lanes> RowTerm<V> for CentredSquare<'_, V::T> {
-    #[inline(always)]
-    fn term(&self, i: usize, w: usize) -> V {
-        if w == V::N {
-            let d = part::<V>(&self.0[i..i + w]) - V::splat(self.1);
-            return d * d;
+    // SAFETY: pieces end at or before n.
+    unsafe {
+        while i + 4 * V::N <= n {
+            for k in 0..4 {
+                sums[k] = sums[k] + f.term::<true>(i + k * V::N, V::N);
+            }
+            i += 4 * V::N;
         }
-        let mut d = [self.1; 16];
-        d[..w].copy_from_slice(&self.0[i..i + w]);
-        let d = V::load_array(&d) - V::splat(self.1);
+        while i + V::N <= n {
+            sums[0] = sums[0] + f.term::<true>(i, V::N);
+            i += V::N;
+        }
+        if i < n {
+            sums[1] = sums[1] + f.term::<false>(i, n - i);
+        }
+    }
+    ((sums[0] + sums[1]) + (sums[2] + sums[3])).sum()
+}
+
+/// One term of a row sum: `width` lanes from `at` on, a whole vector if `WHOLE`. Absent lanes come out as zero.
+trait RowTerm<V: Lanes> {
+    /// # Safety
+    /// The row has these lanes.
+    unsafe fn term<const WHOLE: bool>(&self, at: usize, width: usize) -> V;
+}
+
+struct Plain<T>(*const T);
+struct CentredSquare<T>(*const T, T);
+struct Gained<T>(*const T, Option<*const T>);
+struct GainedTimesHat<T>(Gained<T>, *const T, T, T);
+
+impl<V: Lanes> RowTerm<V> for Plain<V::T> {
+    #[inline(always)]
+    unsafe fn term<const WHOLE: bool>(&self, i: usize, w: usize) -> V {
+        // SAFETY: the caller's promise.
+        unsafe { fetch::<V, WHOLE>(self.0.add(i), w) }
+    }
+}
+impl<V: Lanes> RowTerm<V> for CentredSquare<V::T> {
+    #[inline(always)]
+    unsafe fn term<const WHOLE: bool>(&self, i: usize, w: usize) -> V {
+        let m = V::splat(self.1);
+        // SAFETY: the caller's promise.
+        let x = unsafe { fetch::<V, WHOLE>(self.0.add(i), w) };
+        let d = if WHOLE { x } else { x.first(w, m) } - m;
         d * d
     }
 }
-impl<V: Lanes> RowTerm<V> for Gained<'_, V::T> {
+impl<V: Lanes> RowTerm<V> for Gained<V::T> {
     #[inline(always)]
-    fn term(&self, i: usize, w: usize) -> V {
-        let dy = part::<V>(&self.0[i..i + w]);
-        match self.1 {
-            Some(g) => dy * part::<V>(&g[i..i + w]),
-            None => dy,
+    unsafe fn term<const WHOLE: bool>(&self, i: usize, w: usize) -> V {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let dy = fetch::<V, WHOLE>(self.0.add(i), w);
+            match self.1 {
+                Some(g) => dy * fetch::<V, WHOLE>(g.add(i), w),
+                None => dy,
+            }
         }
     }
 }
-impl<V: Lanes> RowTerm<V> for GainedTimesHat<'_, V::T> {
+impl<V: Lanes> RowTerm<V> for GainedTimesHat<V::T> {
     #[inline(always)]
-    fn term(&self, i: usize, w: usize) -> V {
-        // Absent lanes of dy are zero.
-        let g: V = self.0.term(i, w);
-        g * ((part::<V>(&self.1[i..i + w]) - V::splat(self.2)) * V::splat(self.3))
+    unsafe fn term<const WHOLE: bool>(&self, i: usize, w: usize) -> V {
+        // SAFETY: the caller's promise. Absent lanes of dy are zero.
+        unsafe {
+            let g: V = self.0.term::<WHOLE>(i, w);
+            g * ((fetch::<V, WHOLE>(self.1.add(i), w) - V::splat(self.2)) * V::splat(self.3))
+        }
     }
 }
 
@@ -130,26 +152,77 @@ impl<T: Float> Kernel for LayerNorm<'_, T> {
     fn run<S: Isa>(self) {
         let LayerNorm { x, n, gamma, beta, eps, centre, y, mean, rstd } = self;
         let count = T::of(n as f64);
-        let width = <T::V<S> as Lanes>::N;
-        for r in 0..mean.len() {
-            let (x, y) = (&x[r * n..(r + 1) * n], &mut y[r * n..(r + 1) * n]);
-            let m = if centre { row_sum::<T::V<S>, _>(n, Plain(x)) / count } else { T::ZERO };
-            let var = row_sum::<T::V<S>, _>(n, CentredSquare(x, m)) / count;
-            let s = T::ONE / (var + eps).sqrt();
-            (mean[r], rstd[r]) = (m, s);
-            let (m, s) = (<T::V<S> as Lanes>::splat(m), <T::V<S> as Lanes>::splat(s));
-            let mut i = 0;
-            while i < n {
-                let w = (n - i).min(width);
-                let hat = (part::<T::V<S>>(&x[i..i + w]) - m) * s;
-                let out = match (gamma, beta) {
-                    (Some(g), Some(b)) => hat.fma(part(&g[i..i + w]), part(&b[i..i + w])),
-                    (Some(g), None) => hat * part(&g[i..i + w]),
-                    (None, Some(b)) => hat + part(&b[i..i + w]),
-                    (None, None) => hat,
-                };
-                put(out, &mut y[i..i + w]);
-                i += w;
+        let (gamma, beta) = (gamma.map(|g| g.as_ptr()), beta.map(|b| b.as_ptr()));
+        let together = together::<T>(n, 1);
+        for top in (0..mean.len()).step_by(together) {
+            let rows = together.min(mean.len() - top);
+            let (mut m, mut s) = ([T::ZERO; TOGETHER], [T::ZERO; TOGETHER]);
+            // SAFETY: rows of n values exist in x and y, and n values in gamma and beta.
+            unsafe {
+                let (x, y) = (x.as_ptr().add(top * n), y.as_mut_ptr().add(top * n));
+                if centre {
+                    for k in 0..rows {
+                        m[k] = row_sum::<T::V<S>, _>(n, Plain(x.add(k * n))) / count;
+                    }
+                }
+                for k in 0..rows {
+                    let var = row_sum::<T::V<S>, _>(n, CentredSquare(x.add(k * n), m[k])) / count;
+                    s[k] = T::ONE / (var + eps).sqrt();
+                }
+                for k in 0..rows {
+                    let row =
+                        Row { x: x.add(k * n), n, ahead: together * n, mean: m[k], rstd: s[k], gamma, beta };
+                    row.normalize::<T::V<S>>(y.add(k * n));
+                }
+            }
+            mean[top..top + rows].copy_from_slice(&m[..rows]);
+            rstd[top..top + rows].copy_from_slice(&s[..rows]);
+        }
+    }
+}
+
+/// A row of a layer norm, and how far ahead of it the row lies that has its turn next.
+struct Row<T> {
+    x: *const T,
+    n: usize,
+    ahead: usize,
+    mean: T,
+    rstd: T,
+    gamma: Option<*const T>,
+    beta: Option<*const T>,
+}
+
+impl<T: Float> Row<T> {
+    /// # Safety
+    /// `n` values at every pointer.
+    #[inline(always)]
+    unsafe fn normalize<V: Lanes<T = T>>(&self, y: *mut T) {
+        let mut i = 0;
+        // SAFETY: passed on.
+        unsafe {
+            while i + V::N <= self.n {
+                self.vector::<V, true>(i, V::N).store(y.add(i));
+                i += V::N;
+            }
+            if i < self.n {
+                self.vector::<V, false>(i, self.n - i).store_partial(y.add(i), self.n - i);
+            }
+        }
+    }
+
+    /// # Safety
+    /// `w` values from `i` on at every pointer.
+    #[inline(always)]
+    unsafe fn vector<V: Lanes<T = T>, const WHOLE: bool>(&self, i: usize, w: usize) -> V {
+        prefetch(self.x.wrapping_add(self.ahead + i));
+        // SAFETY: the caller's promise.
+        unsafe {
+            let hat = (fetch::<V, WHOLE>(self.x.add(i), w) - V::splat(self.mean)) * V::splat(self.rstd);
+            match (self.gamma, self.beta) {
+                (Some(g), Some(b)) => hat.fma(fetch::<V, WHOLE>(g.add(i), w), fetch::<V, WHOLE>(b.add(i), w)),
+                (Some(g), None) => hat * fetch::<V, WHOLE>(g.add(i), w),
+                (None, Some(b)) => hat + fetch::<V, WHOLE>(b.add(i), w),
+                (None, None) => hat,
             }
         }
     }
@@ -226,29 +299,148 @@ impl<T: Float> Kernel for LayerNormGrad<'_, T> {
     fn run<S: Isa>(self) {
         let LayerNormGrad { x, dy, n, gamma, mean, rstd, centre, dx, dgamma, dbeta } = self;
         let count = T::of(n as f64);
-        let width = <T::V<S> as Lanes>::N;
-        for r in 0..mean.len() {
-            let row = r * n..(r + 1) * n;
-            let (x, dy, dx) = (&x[row.clone()], &dy[row.clone()], &mut dx[row]);
-            let (m, s) = (mean[r], rstd[r]);
-            let g_mean = if centre { row_sum::<T::V<S>, _>(n, Gained(dy, gamma)) / count } else { T::ZERO };
-            let h_mean = row_sum::<T::V<S>, _>(n, GainedTimesHat(Gained(dy, gamma), x, m, s)) / count;
-            let splat = <T::V<S> as Lanes>::splat;
-            let (m, s, g_mean, h_mean) = (splat(m), splat(s), splat(g_mean), splat(h_mean));
-            let mut i = 0;
-            while i < n {
-                let at = i..i + (n - i).min(width);
-                let d = part::<T::V<S>>(&dy[at.clone()]);
-                let hat = (part::<T::V<S>>(&x[at.clone()]) - m) * s;
-                let g = match gamma {
-                    Some(g) => d * part(&g[at.clone()]),
-                    None => d,
-                };
-                put(s * ((-hat).fma(h_mean, g - g_mean)), &mut dx[at.clone()]);
-                put(d.fma(hat, part(&dgamma[at.clone()])), &mut dgamma[at.clone()]);
-                put(d + part(&dbeta[at.clone()]), &mut dbeta[at.clone()]);
-                i = at.end;
+        let gamma = gamma.map(|g| g.as_ptr());
+        let (dgamma, dbeta) = (dgamma.as_mut_ptr(), dbeta.as_mut_ptr());
+        let together = together::<T>(n, 2);
+        for top in (0..mean.len()).step_by(together) {
+            let rows = together.min(mean.len() - top);
+            let zero = [T::ZERO; TOGETHER];
+            let mut few = Rows { n, gamma, mean: zero, rstd: zero, g_mean: zero, h_mean: zero };
+            few.mean[..rows].copy_from_slice(&mean[top..top + rows]);
+            few.rstd[..rows].copy_from_slice(&rstd[top..top + rows]);
+            // SAFETY: rows of n values exist in x, dy and dx, and n values in gamma, dgamma and dbeta.
+            unsafe {
+                let (x, dy) = (x.as_ptr().add(top * n), dy.as_ptr().add(top * n));
+                let dx = dx.as_mut_ptr().add(top * n);
+                for k in 0..rows {
+                    let (x, dy) = (x.add(k * n), dy.add(k * n));
+                    if centre {
+                        few.g_mean[k] = row_sum::<T::V<S>, _>(n, Gained(dy, gamma)) / count;
+                    }
+                    let hat = GainedTimesHat(Gained(dy, gamma), x, few.mean[k], few.rstd[k]);
+                    few.h_mean[k] = row_sum::<T::V<S>, _>(n, hat) / count;
+                }
+                for k in 0..rows {
+                    few.row::<T::V<S>>(k, x.add(k * n), dy.add(k * n), together * n, dx.add(k * n));
+                }
+                match rows {
+                    4 => few.sums::<T::V<S>, 4>(x, dy, dgamma, dbeta),
+                    3 => few.sums::<T::V<S>, 3>(x, dy, dgamma, dbeta),
+                    2 => few.sums::<T::V<S>, 2>(x, dy, dgamma, dbeta),
+                    _ => few.sums::<T::V<S>, 1>(x, dy, dgamma, dbeta),
+                }
             }
+        }
+    }
+}
+
+/// What the gradient of some rows of a layer norm needs of each row.
+struct Rows<T> {
+    n: usize,
+    gamma: Option<*const T>,
+    mean: [T; TOGETHER],
+    rstd: [T; TOGETHER],
+    g_mean: [T; TOGETHER],
+    h_mean: [T; TOGETHER],
+}
+
+impl<T: Float> Rows<T> {
+    /// The gradient of the input in row `k`; what lies `ahead` of it is fetched.
+    ///
+    /// # Safety
+    /// `n` values at every pointer.
+    #[inline(always)]
+    unsafe fn row<V: Lanes<T = T>>(&self, k: usize, x: *const T, dy: *const T, ahead: usize, dx: *mut T) {
+        let mut i = 0;
+        // SAFETY: passed on.
+        unsafe {
+            while i + V::N <= self.n {
+                prefetch(x.wrapping_add(ahead + i));
+                prefetch(dy.wrapping_add(ahead + i));
+                self.vector::<V, true>(k, i, x, dy, dx);
+                i += V::N;
+            }
+            if i < self.n {
+                self.vector::<V, false>(k, i, x, dy, dx);
+            }
+        }
+    }
+
+    /// A vector of it, from column `i` on.
+    ///
+    /// # Safety
+    /// As `row`.
+    #[inline(always)]
+    unsafe fn vector<V: Lanes<T = T>, const WHOLE: bool>(
+        &self,
+        k: usize,
+        i: usize,
+        x: *const T,
+        dy: *const T,
+        dx: *mut T,
+    ) {
+        let w = self.n - i;
+        let (m, s) = (V::splat(self.mean[k]), V::splat(self.rstd[k]));
+        // SAFETY: the caller's promise.
+        unsafe {
+            let g: V = Gained(dy, self.gamma).term::<WHOLE>(i, w);
+            let hat = (fetch::<V, WHOLE>(x.add(i), w) - m) * s;
+            let v = s * (-hat).fma(V::splat(self.h_mean[k]), g - V::splat(self.g_mean[k]));
+            send::<V, WHOLE>(v, dx.add(i), w);
+        }
+    }
+
+    /// Adds what `R` rows contribute to the gradients of gamma and beta, which are read and written once for all.
+    ///
+    /// # Safety
+    /// `R` rows of `n` values at x and dy, `n` values at the others.
+    #[inline(always)]
+    unsafe fn sums<V: Lanes<T = T>, const R: usize>(
+        &self,
+        x: *const T,
+        dy: *const T,
+        dgamma: *mut T,
+        dbeta: *mut T,
+    ) {
+        let mut i = 0;
+        // SAFETY: passed on.
+        unsafe {
+            while i + V::N <= self.n {
+                self.column::<V, R, true>(i, x.add(i), dy.add(i), dgamma.add(i), dbeta.add(i));
+                i += V::N;
+            }
+            if i < self.n {
+                self.column::<V, R, false>(i, x.add(i), dy.add(i), dgamma.add(i), dbeta.add(i));
+            }
+        }
+    }
+
+    /// A vector of columns from `i` on, which is where the pointers point.
+    ///
+    /// # Safety
+    /// As `sums`.
+    #[inline(always)]
+    unsafe fn column<V: Lanes<T = T>, const R: usize, const WHOLE: bool>(
+        &self,
+        i: usize,
+        x: *const T,
+        dy: *const T,
+        dgamma: *mut T,
+        dbeta: *mut T,
+    ) {
+        let (n, w) = (self.n, self.n - i);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (mut gain, mut shift) = (fetch::<V, WHOLE>(dgamma, w), fetch::<V, WHOLE>(dbeta, w));
+            for k in 0..R {
+                let d = fetch::<V, WHOLE>(dy.add(k * n), w);
+                let hat =
+                    (fetch::<V, WHOLE>(x.add(k * n), w) - V::splat(self.mean[k])) * V::splat(self.rstd[k]);
+                gain = d.fma(hat, gain);
+                shift = shift + d;
+            }
+            send::<V, WHOLE>(gain, dgamma, w);
+            send::<V, WHOLE>(shift, dbeta, w);
         }
     }
 }
@@ -386,6 +578,13 @@ impl<T: Float> SumsAt<'_, T> {
 unsafe fn fetch<V: Lanes, const WHOLE: bool>(p: *const V::T, n: usize) -> V {
     // SAFETY: the caller's promise.
     unsafe { if WHOLE { V::load(p) } else { V::load_partial(p, n) } }
+}
+
+/// Writes a vector, or its first `n` lanes.
+#[inline(always)]
+unsafe fn send<V: Lanes, const WHOLE: bool>(v: V, p: *mut V::T, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { if WHOLE { v.store(p) } else { v.store_partial(p, n) } }
 }
 
 fn tall(c: usize) -> usize {
@@ -612,8 +811,7 @@ impl<T: Float> Affine<'_, T> {
             if self.rounded {
                 v = round_bfloat16(v);
             }
-            let y = y.add(row + i);
-            if WHOLE { v.store(y) } else { v.store_partial(y, n) }
+            send::<V, WHOLE>(v, y.add(row + i), n);
         }
     }
 }
