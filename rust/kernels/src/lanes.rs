@@ -37,8 +37,8 @@ pub(crate) trait Coefficients: Sized {
     fn cos<V: Lanes<T = Self>>(x: V) -> V;
     /// The error function.
     fn erf<V: Lanes<T = Self>>(x: V) -> V;
-    /// The normal distribution function, and e^(-x^2 / 2).
-    fn normal<V: Lanes<T = Self>>(x: V) -> (V, V);
+    /// a = |x| (or less, where what follows is zero), the normal distribution function at -a, and e^(-a^2 / 2).
+    fn normal_tail<V: Lanes<T = Self>>(x: V) -> (V, V, V);
     /// A scalar float64 function, for what has no vector algorithm.
     fn through(self, f: impl Fn(f64) -> f64) -> Self;
     /// The power, one lane.
@@ -116,30 +116,19 @@ impl Coefficients for f32 {
         V::select(x.abs().lt(V::splat(0.875)), near, far.copysign(x))
     }
     #[inline(always)]
-    fn normal<V: Lanes<T = f32>>(x: V) -> (V, V) {
-        // The distribution function below zero is e^(-a^2 / 2) P(t) / (a + 3.75) with a = |x|, t = (a - 3.75) / (a + 3.75).
-        const TAIL: [f64; 9] = [
-            0.750294089,
-            -0.588188291,
-            0.352939606,
-            -0.151520833,
-            0.0374925062,
-            0.00120007363,
-            -0.00416901801,
-            0.000509628502,
-            0.00044344968,
-        ];
+    fn normal_tail<V: Lanes<T = f32>>(x: V) -> (V, V, V) {
+        // The distribution function at -a is e^(-a^2 / 2) P(a) / Q(a).
+        const P: [f64; 5] = [0.5, 0.43829727, 0.18323694, 0.04063385, 0.0041164015];
+        const Q: [f64; 6] = [1., 1.6744795, 1.2025105, 0.4694754, 0.101860404, 0.010318168];
         // Where the exponential is zero.
         let a = V::splat(14.5).min(x.abs());
-        let r = V::splat(1.0) / (a + V::splat(3.75));
-        let tail = polynomial((a - V::splat(3.75)) * r, &TAIL) * r;
-        // What the rounding of the square lost is given back.
-        let square = a * a;
-        let lost = a.fma(a, -square);
-        let e = exp(square * V::splat(-0.5));
-        let e = e.fma(lost * V::splat(-0.5), e);
-        let low = e * tail;
-        (V::select(x.lt(V::splat(0.0)), low, V::splat(1.0) - low), e)
+        // The reduction goes from the square before it is rounded.
+        let half = a * V::splat(-0.5);
+        let whole = nearest(a * half, std::f64::consts::LOG2_E);
+        let r = a.fma(half, whole.n * constant(-f32::LN2_HIGH));
+        let r = whole.n.fma(constant(-f32::LN2_LOW), r);
+        let e = times_pow2(exp_near(r), whole.n);
+        (a, e * polynomial(a, &P) / polynomial(a, &Q), e)
     }
     #[inline(always)]
     fn through(self, f: impl Fn(f64) -> f64) -> f32 {
@@ -244,9 +233,10 @@ impl Coefficients for f64 {
         x.map(libm::erf)
     }
     #[inline(always)]
-    fn normal<V: Lanes<T = f64>>(x: V) -> (V, V) {
-        let p = x.map(|x| 0.5 * libm::erfc(x * -std::f64::consts::FRAC_1_SQRT_2));
-        (p, exp(x * x * V::splat(-0.5)))
+    fn normal_tail<V: Lanes<T = f64>>(x: V) -> (V, V, V) {
+        let a = V::splat(40.0).min(x.abs());
+        let low = a.map(|a| 0.5 * libm::erfc(a * std::f64::consts::FRAC_1_SQRT_2));
+        (a, low, exp(a * a * V::splat(-0.5)))
     }
     #[inline(always)]
     fn through(self, f: impl Fn(f64) -> f64) -> f64 {
@@ -315,12 +305,35 @@ pub(crate) fn polynomial<V: Lanes>(x: V, c: &[f64]) -> V {
     y
 }
 
+/// 1.5 * 2^MANTISSA: a small number plus this is rounded to an integer, which stands in the low bits.
+#[inline(always)]
+fn shifter<V: Lanes>() -> V {
+    constant((1u64 << V::T::MANTISSA) as f64 * 1.5)
+}
+
+/// The nearest integer to a small number, as a number and as the bits that [`pow2_of`] takes.
+#[derive(Clone, Copy)]
+struct Whole<V: Lanes> {
+    n: V,
+    bits: V::Bits,
+}
+
+/// The integer nearest to `x factor`.
+#[inline(always)]
+fn nearest<V: Lanes>(x: V, factor: f64) -> Whole<V> {
+    let shifted = x.fma(constant(factor), shifter());
+    Whole { n: shifted - shifter(), bits: shifted.to_bits() }
+}
+
 /// 2^n for integral n in the range of normal numbers.
 #[inline(always)]
 pub(crate) fn pow2<V: Lanes>(n: V) -> V {
-    // 1.5 * 2^MANTISSA puts the integer into the low bits; the shift drops everything above the exponent.
-    let m = (1u64 << V::T::MANTISSA) as f64 * 1.5;
-    let bits = (n + constant(m)).to_bits();
+    pow2_of((n + shifter()).to_bits())
+}
+
+/// 2^n from the bits of n plus [`shifter`]: a shift drops everything above the exponent.
+#[inline(always)]
+fn pow2_of<V: Lanes>(bits: V::Bits) -> V {
     V::from_bits(V::int_add(V::int_shl(bits, V::T::MANTISSA), V::int(V::T::one_bits())))
 }
 
@@ -331,17 +344,37 @@ fn times_pow2<V: Lanes>(p: V, n: V) -> V {
         return y;
     }
     // In two steps, because 2^n itself may be out of range while the result is not.
-    let half = (n * constant(0.5)).floor();
-    p * pow2(half) * pow2(n - half)
+    let half = nearest(n, 0.5);
+    p * pow2_of(half.bits) * pow2(n - half.n)
+}
+
+/// exp(r) for |r| <= ln(2) / 2.
+#[inline(always)]
+fn exp_near<V: Lanes>(r: V) -> V {
+    let one = V::splat(V::T::ONE);
+    polynomial(r, V::T::EXP).fma(r, one).fma(r, one)
+}
+
+/// n and r with x = n ln 2 + r, |r| <= ln(2) / 2.
+#[inline(always)]
+fn without_powers<V: Lanes>(x: V) -> (Whole<V>, V) {
+    let whole = nearest(x, std::f64::consts::LOG2_E);
+    let r = whole.n.fma(constant(-V::T::LN2_HIGH), x);
+    (whole, whole.n.fma(constant(-V::T::LN2_LOW), r))
 }
 
 /// n and r with x = n ln 2 + r, |r| <= ln(2) / 2, and exp(r) - 1.
 #[inline(always)]
-pub(crate) fn exp_reduced<V: Lanes>(x: V) -> (V, V) {
-    let n = (x * constant(std::f64::consts::LOG2_E)).round();
-    let r = n.fma(constant(-V::T::LN2_HIGH), x);
-    let r = n.fma(constant(-V::T::LN2_LOW), r);
-    (n, (r * r).fma(polynomial(r, V::T::EXP), r))
+fn exp_reduced<V: Lanes>(x: V) -> (Whole<V>, V) {
+    let (whole, r) = without_powers(x);
+    (whole, (r * r).fma(polynomial(r, V::T::EXP), r))
+}
+
+/// e^x - 1 = s p + (s - 1) and e^x = s p + s, as (p, s), for x of which neither side of that is out of range.
+#[inline(always)]
+pub(crate) fn exp_parts<V: Lanes>(x: V) -> (V, V) {
+    let (whole, p) = exp_reduced(x);
+    (p, pow2_of(whole.bits))
 }
 
 /// `x` held between two limits; NaN stays NaN.
@@ -353,8 +386,15 @@ pub(crate) fn clamp<V: Lanes>(x: V, low: f64, high: f64) -> V {
 /// e^x (at most 1 ulp).
 #[inline(always)]
 pub(crate) fn exp<V: Lanes>(x: V) -> V {
-    let (n, p) = exp_reduced(clamp(x, V::T::EXP_LOW, V::T::EXP_HIGH));
-    times_pow2(p + constant(1.0), n)
+    let (whole, r) = without_powers(clamp(x, V::T::EXP_LOW, V::T::EXP_HIGH));
+    times_pow2(exp_near(r), whole.n)
+}
+
+/// e^x for x <= 0, in one comparison less.
+#[inline(always)]
+fn exp_of_negative<V: Lanes>(x: V) -> V {
+    let (whole, r) = without_powers(constant::<V>(V::T::EXP_LOW).max(x));
+    times_pow2(exp_near(r), whole.n)
 }
 
 /// 2^x (at most 2 ulp; exact for integers).
@@ -363,16 +403,15 @@ pub(crate) fn exp2<V: Lanes>(x: V) -> V {
     let x = clamp(x, V::T::EXP_LOW * 1.5, V::T::EXP_HIGH * 1.5);
     let n = x.round();
     let r = (x - n) * constant(std::f64::consts::LN_2);
-    let p = (r * r).fma(polynomial(r, V::T::EXP), r);
-    times_pow2(p + constant(1.0), n)
+    times_pow2(exp_near(r), n)
 }
 
 /// e^x - 1 (at most 2 ulp).
 #[inline(always)]
 pub(crate) fn expm1<V: Lanes>(x: V) -> V {
-    let (n, p) = exp_reduced(clamp(x, V::T::EXPM1_LOW, V::T::EXP_HIGH));
+    let (whole, p) = exp_reduced(clamp(x, V::T::EXPM1_LOW, V::T::EXP_HIGH));
     // 2 (s p + s - 1/2) with s = 2^(n-1), which stays in range where 2^n does not.
-    let s = pow2(n - constant(1.0));
+    let s = pow2(whole.n - constant(1.0));
     let y = s.fma(p, s - constant(0.5));
     V::select(x.abs().lt(constant(V::T::TINY * 4.0)), x, y + y)
 }
@@ -453,22 +492,24 @@ pub(crate) fn log1p<V: Lanes>(x: V) -> V {
 /// tanh x (at most 2.5 ulp, within [-1, 1]).
 #[inline(always)]
 pub(crate) fn tanh<V: Lanes>(x: V) -> V {
-    let t = expm1(x.abs() * constant(-2.0));
-    (-t / (t + constant(2.0))).copysign(x)
+    // t = e^(-2 |x|) - 1, where 2^n is far from the ends of its range.
+    let (p, s) = exp_parts(constant::<V>(V::T::EXPM1_LOW).max(x.abs() * constant(-2.0)));
+    let t = s.fma(p, s - V::splat(V::T::ONE));
+    (t / (t + constant(2.0))).copysign(x)
 }
 
 /// 1 / (1 + e^-x) (at most 2.5 ulp, within [0, 1]).
 #[inline(always)]
 pub(crate) fn sigmoid<V: Lanes>(x: V) -> V {
     let one = V::splat(V::T::ONE);
-    let e = exp(-x.abs());
+    let e = exp_of_negative(-x.abs());
     V::select(x.lt(V::splat(V::T::ZERO)), e, one) / (e + one)
 }
 
 /// ln(1 + e^x) without overflow.
 #[inline(always)]
 pub(crate) fn softplus<V: Lanes>(x: V) -> V {
-    x.max_nan(V::splat(V::T::ZERO)) + log1p(exp(-x.abs()))
+    x.max_nan(V::splat(V::T::ZERO)) + log1p(exp_of_negative(-x.abs()))
 }
 
 /// ln(e^a + e^b) without overflow.
@@ -500,13 +541,16 @@ pub(crate) fn erf<V: Lanes>(x: V) -> V {
 /// x P(x) with P the normal distribution function (at most 6 ulp, in the far tail too).
 #[inline(always)]
 pub(crate) fn gelu<V: Lanes>(x: V) -> V {
-    x * V::T::normal(x).0
+    // x P(x) is x less |x| P(-|x|) above zero, and that alone below.
+    let (a, low, _) = V::T::normal_tail(x);
+    (-a).fma(low, x.max(V::splat(V::T::ZERO)))
 }
 
 /// The derivative of [`gelu`]: P(x) + x e^(-x^2 / 2) / sqrt(2 pi).
 #[inline(always)]
 pub(crate) fn gelu_slope<V: Lanes>(x: V) -> V {
-    let (p, e) = V::T::normal(x);
+    let (_, low, e) = V::T::normal_tail(x);
+    let p = V::select(x.lt(V::splat(V::T::ZERO)), low, V::splat(V::T::ONE) - low);
     // The exponential is zero long before that; infinity times zero would not be.
     let x = clamp(x, -100.0, 100.0);
     (x * constant(0.398_942_280_401_432_7)).fma(e, p)
@@ -529,7 +573,7 @@ pub(crate) fn gelu_tanh<V: Lanes>(x: V) -> V {
 pub(crate) fn gelu_tanh_slope<V: Lanes>(x: V) -> V {
     let v = gelu_inner(x);
     let one = V::splat(V::T::ONE);
-    let e = exp(-v.abs());
+    let e = exp_of_negative(-v.abs());
     let r = one / (e + one);
     let s = V::select(v.lt(V::splat(V::T::ZERO)), e, one) * r;
     // Far out s (1 - s) is zero; infinity times zero would not be.

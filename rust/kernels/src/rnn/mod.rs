@@ -72,8 +72,7 @@ fn exp_parts<V: Lanes>(x: V) -> (V, V) {
     // Four denominators 1 + e^x are multiplied before one division serves them all: the limit keeps that finite.
     // Beyond it the gates are constant to float precision.
     let limit = if V::T::MANTISSA == 23 { 20.0 } else { 40.0 };
-    let (n, p) = lanes::exp_reduced(lanes::clamp(x, -limit, limit));
-    (p, lanes::pow2(n))
+    lanes::exp_parts(lanes::clamp(x, -limit, limit))
 }
 
 /// The denominator of sigmoid(x), whose numerator is 1.
