@@ -195,20 +195,12 @@ pub(crate) fn forward_at<T: Scalar>(
         };
         // SAFETY: the buffer was made for it.
         let (strip, rest) = unsafe { elements::<T>(&mut buffer, len) }.split_at_mut(at.rows * at.keys);
-        let (largest, rest) = rest.split_at_mut(at.rows);
+        let (row_lse, rest) = rest.split_at_mut(at.rows);
         let (sums, factors) = rest.split_at_mut(at.rows);
         scores(l, &sizes, &at, &q, &k, strip);
         dispatch(
             l,
-            Weights {
-                sizes,
-                rules,
-                at,
-                strip: &mut *strip,
-                largest: &mut *largest,
-                sums: &mut *sums,
-                factors,
-            },
+            Weights { sizes, rules, at, strip: &mut *strip, lse: &mut *row_lse, sums: &mut *sums, factors },
         );
         let (ld, from) = (heads * value_size, (at.batch * queries + at.first) * heads + at.head);
         let c = y.at(from * value_size, (at.rows - 1) * ld + value_size);
@@ -222,7 +214,7 @@ pub(crate) fn forward_at<T: Scalar>(
                 for y in row {
                     *y = *y * factor;
                 }
-                *lse.at(from + r * heads, 1) = largest[r];
+                *lse.at(from + r * heads, 1) = row_lse[r];
             }
         }
     });
@@ -451,14 +443,14 @@ fn draw<T: Scalar, S: Isa>(rate: f64, state: State, sizes: &Sizes, at: &Block, r
     coins::<T, S>(state, 1.0 - rate, T::of(1.0 / (1.0 - rate)), group as u64, factors);
 }
 
-/// Scores become e^(score - largest), with the factors of dropout; the sums are those without. In the end `largest` holds the
+/// Scores become e^(score - largest of the row), with the factors of dropout; the sums are those without, and `lse` the
 /// logarithms of the sums of e^score.
 struct Weights<'a, T> {
     sizes: Sizes,
     rules: Rules<'a, T>,
     at: Block,
     strip: &'a mut [T],
-    largest: &'a mut [T],
+    lse: &'a mut [T],
     sums: &'a mut [T],
     factors: &'a mut [T],
 }
@@ -467,7 +459,7 @@ impl<T: Scalar> Kernel for Weights<'_, T> {
     type Out = ();
     #[inline(always)]
     fn run<S: Isa>(self) {
-        let Weights { sizes, rules, at, strip, largest, sums, factors } = self;
+        let Weights { sizes, rules, at, strip, lse, sums, factors } = self;
         let width = <T::V<S> as Lanes>::N;
         let splat = <T::V<S> as Lanes>::splat;
         for (r, row) in strip.chunks_exact_mut(at.keys).enumerate() {
@@ -500,10 +492,11 @@ impl<T: Scalar> Kernel for Weights<'_, T> {
                     put(part::<T::V<S>>(x) * part::<T::V<S>>(f), x);
                 }
             }
-            largest[r] = m;
+            // The largest score for now.
+            lse[r] = m;
             sums[r] = total.sum();
         }
-        for (m, sum) in largest.chunks_mut(width).zip(sums.chunks(width)) {
+        for (m, sum) in lse.chunks_mut(width).zip(sums.chunks(width)) {
             put(part::<T::V<S>>(m) + lanes::log(part::<T::V<S>>(sum)), m);
         }
     }

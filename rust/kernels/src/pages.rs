@@ -11,7 +11,8 @@ pub const HUGE: usize = 2 << 20;
 /// A zeroed block of `size` bytes that starts on a huge page; none if the system has no such memory.
 #[cfg(target_os = "linux")]
 pub fn map(size: usize) -> Option<NonNull<u8>> {
-    let room = whole_pages(size)?.checked_add(HUGE)?;
+    let used = whole_pages(size)?;
+    let room = used.checked_add(HUGE)?;
     let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     // SAFETY: a new mapping, of nothing that exists.
     let start = unsafe { libc::mmap(std::ptr::null_mut(), room, access, kind, -1, 0) };
@@ -20,7 +21,6 @@ pub fn map(size: usize) -> Option<NonNull<u8>> {
     }
     let start = start.cast::<u8>();
     let before = start.align_offset(HUGE);
-    let used = whole_pages(size)?;
     // SAFETY: all three ranges are parts of the mapping just made, and nobody else knows of it; the first and the last
     // are given back, and the advice changes no contents. An advice that is refused costs speed only.
     unsafe {

@@ -78,12 +78,8 @@ impl Ir {
             let products = passes.products.unwrap_or_else(crate::ops::matmul::multiplies_bfloat16);
             if products && passes.patterns {
                 // These products keep their type, and so take their bias and activation up before.
-                let widened = tables::products(&self);
-                patterns::epilogues(&mut self, |ir, node| {
-                    let product = ir.downcast::<crate::ops::matmul::MatMul>(node).is_some();
-                    let half = ir.nodes[node as usize].specs[0].dtype == crate::dtype::DType::BF16;
-                    product && half && !widened.contains(&node)
-                });
+                let of_tables = tables::products(&self);
+                patterns::epilogues(&mut self, |ir, node| widen::keeps(ir, node, &of_tables));
                 self.drop_dead();
             }
             self = widen::run(self, products)?;

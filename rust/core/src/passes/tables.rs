@@ -114,22 +114,11 @@ pub(super) fn run(ir: &Ir) -> Ir {
 
 /// The products that [`run`] would rewrite if they were of float32: where they are not yet, they should become it.
 pub(super) fn products(ir: &Ir) -> HashSet<u32> {
-    let many = |rows: usize, ids: Port| spec(ir, ids).shape.len().is_some_and(|n| 2 * rows <= n);
-    let looked_up = |p: Port| {
-        let p = behind(ir, p);
-        ir.downcast::<Gather>(p.node).is_some_and(|g| g.axis == 0) && {
-            let inputs = &ir.nodes[p.node as usize].inputs;
-            let table = &spec(ir, inputs[0]).shape;
-            table.rank() == 2 && table[0].is_some_and(|rows| many(rows, inputs[1]))
-        }
-    };
     let mut found = HashSet::new();
     for (i, node) in ir.nodes.iter().enumerate() {
-        if ir.downcast::<MatMul>(i as u32).is_some() && looked_up(node.inputs[0]) {
+        if ir.downcast::<MatMul>(i as u32).is_some() && lookup(ir, behind(ir, node.inputs[0])).is_some() {
             found.insert(i as u32);
-        } else if let Some(scatter) = ir.downcast::<ScatterAdd>(i as u32)
-            && usize::try_from(scatter.size).is_ok_and(|rows| many(rows, node.inputs[1]))
-        {
+        } else if few_sums(ir, i).is_some() {
             let mut rows = vec![node.inputs[0]];
             while let Some(p) = rows.pop() {
                 let node = behind(ir, p).node;
@@ -173,13 +162,31 @@ fn rows_of(ir: &Ir, p: Port) -> Port {
     p
 }
 
-/// (table, ids) of a look-up of at least twice as many rows as the table has.
+/// A table of `rows` rows pays for being worked on itself: there are at least twice as many ids.
+fn few_rows(ir: &Ir, rows: usize, ids: Port) -> Option<bool> {
+    let ids = &spec(ir, ids).shape;
+    Some(ids.rank() > 0 && 2 * rows <= ids.len()?)
+}
+
+/// (table, ids) of a look-up in a matrix of few rows.
 fn lookup(ir: &Ir, p: Port) -> Option<(Port, Port)> {
     let gather = ir.downcast::<Gather>(p.node)?;
     let [table, ids] = ir.nodes[p.node as usize].inputs[..] else { return None };
-    let (of, at) = (spec(ir, table), spec(ir, ids));
-    let many = of.shape.rank() == 2 && at.shape.rank() > 0 && 2 * of.shape[0]? <= at.shape.len()?;
-    (gather.axis == 0 && many && matches!(of.dtype, DType::F32 | DType::F64)).then_some((table, ids))
+    let of = &spec(ir, table).shape;
+    (gather.axis == 0 && of.rank() == 2 && few_rows(ir, of[0]?, ids)?).then_some((table, ids))
+}
+
+/// The same, if products with the table are of floats.
+fn float_lookup(ir: &Ir, p: Port) -> Option<(Port, Port)> {
+    lookup(ir, p).filter(|(table, _)| matches!(spec(ir, *table).dtype, DType::F32 | DType::F64))
+}
+
+/// (ids, rows) of rows that are added up into a table of few rows.
+fn few_sums(ir: &Ir, i: usize) -> Option<(Port, usize)> {
+    let scatter = ir.downcast::<ScatterAdd>(i as u32)?;
+    let (ids, rows) = (ir.nodes[i].inputs[1], usize::try_from(scatter.size).ok()?);
+    let table = scatter.axis == 0 && ir.nodes[i].specs[0].shape.rank() == 2;
+    (table && few_rows(ir, rows, ids)?).then_some((ids, rows))
 }
 
 /// A product with a matrix on its right, the left side not transposed.
@@ -198,24 +205,20 @@ fn change(ir: &Ir, i: usize, uses: &HashMap<Port, usize>) -> Option<Change> {
     let inputs = &ir.nodes[i].inputs;
     if let Some(m) = ir.downcast::<MatMul>(i as u32) {
         if plain_product(ir, i as u32).is_some() {
-            let (table, ids) = lookup(ir, inputs[0])?;
+            let (table, ids) = float_lookup(ir, inputs[0])?;
             return Some(Change::Lookup { table, ids });
         }
         if !m.transpose_a || m.transpose_b || m.bias || m.activation.is_some() {
             return None;
         }
-        let (table, ids) = lookup(ir, rows_of(ir, inputs[0]))?;
+        let (table, ids) = float_lookup(ir, rows_of(ir, inputs[0]))?;
         let from = rows_of(ir, inputs[1]);
         let rows = spec(ir, table).shape[0]?;
         let matrices = spec(ir, inputs[0]).shape.rank() == 2 && spec(ir, inputs[1]).shape.rank() == 2;
         let good = matrices && one_each(ir, from, ids);
         return good.then_some(Change::Outer { table, sum: Sum { from, ids, rows } });
     }
-    let scatter = ir.downcast::<ScatterAdd>(i as u32)?;
-    let (ids, rows) = (inputs[1], usize::try_from(scatter.size).ok()?);
-    if scatter.axis != 0 || 2 * rows > spec(ir, ids).shape.len()? || ir.nodes[i].specs[0].shape.rank() != 2 {
-        return None;
-    }
+    let (ids, rows) = few_sums(ir, i)?;
     inner(ir, inputs[0], ids, rows, uses).map(Change::Inner)
 }
 

@@ -38,6 +38,12 @@ struct Widen {
     exact: HashSet<Port>,
 }
 
+/// A product of bfloat16 that stays one where processors have instructions for it: it is not `of_tables`.
+pub(super) fn keeps(ir: &Ir, node: u32, of_tables: &HashSet<u32>) -> bool {
+    let half = ir.nodes[node as usize].specs[0].dtype == DType::BF16;
+    half && ir.downcast::<MatMul>(node).is_some() && !of_tables.contains(&node)
+}
+
 /// Rewrites the graph; `products` says that products of bfloat16 stay what they are, unless a table is multiplied instead.
 pub(super) fn run(ir: Ir, products: bool) -> Result<Ir> {
     if !ir.nodes.iter().any(|n| n.specs.iter().any(|s| s.dtype == DType::BF16)) {

@@ -31,7 +31,7 @@ pub(super) const M: usize = 4;
 const BLOCK: usize = 1 << 20;
 /// A transformed kernel of more bytes does not stay in that cache: more tiles must share each trip.
 const LARGE_KERNEL: usize = 1 << 20;
-/// Fewer channels or tiles do not pay for the transforms.
+/// Fewer channels do not pay for the transforms.
 const CHANNELS: usize = 32;
 /// Few tiles have to stream all of the transformed kernel for themselves: less of a burden if it stays in the cache.
 fn least_tiles<T>(c: usize, n: usize) -> usize {

@@ -25,6 +25,10 @@ const K_CHUNK: usize = 1024;
 
 /// Bytes of the first-level cache, at least, in pages of which the same places share the same few ways.
 const FIRST_LEVEL: usize = 32 << 10;
+/// Bytes of a line of the cache; a vector pair of B takes two.
+const LINE: usize = 64;
+/// Bytes after which the places of the first-level cache repeat.
+const PAGE: usize = 4096;
 
 /// Panels of B that pay for packing all of A beforehand.
 const SHARED_PANELS: usize = 12;
@@ -91,7 +95,7 @@ impl Plan {
         let panels = columns / nr;
         let strided_rows = p.a_rs * size_of::<T>();
         // Rows that are contiguous are as good as packed, unless they get into each other's way in the cache.
-        let scattered = p.a_cs != 1 || strided_rows.is_multiple_of(4096) || l == Level::Avx512;
+        let scattered = p.a_cs != 1 || strided_rows.is_multiple_of(PAGE) || l == Level::Avx512;
         // Rows that every task of several would pack for itself, or that many panels meet.
         let often = n >= SHARED_PANELS * nr || (p.a_cs != 1 && n > columns);
         let share_a = !dot && scattered && batch == 1 && m >= 4 * mr && k >= 64 && often;
@@ -99,13 +103,13 @@ impl Plan {
             && !share_a
             && m > 1
             && panels >= 2
-            && ((p.a_cs != 1 && k >= 64) || (strided_rows.is_multiple_of(4096) && panels >= 8));
+            && ((p.a_cs != 1 && k >= 64) || (strided_rows.is_multiple_of(PAGE) && panels >= 8));
         let pack_b = match p.b {
             // Rows that are contiguous can be read where they lie: by the few tiles of a small batch, from the second-level
             // cache, and by many where they find room beside each other in the first.
             Source::Strided { rs, cs: 1, .. } => {
-                let apart = 1usize << (rs * size_of::<T>()).trailing_zeros().clamp(7, 12);
-                m > if apart <= 1024 { 4 * mr } else { 2 * mr } && k * apart > FIRST_LEVEL / 2
+                let apart = (1usize << (rs * size_of::<T>()).trailing_zeros()).clamp(2 * LINE, PAGE);
+                m > if apart <= PAGE / 4 { 4 * mr } else { 2 * mr } && k * apart > FIRST_LEVEL / 2
             }
             Source::Strided { .. } => m > 2 * mr,
             Source::Packed { .. } => false,

@@ -30,10 +30,10 @@ pub(super) unsafe fn run<T: Scalar>(l: Level, p: &Product<'_, T>, columns: (usiz
                 while j < end {
                     let left = end - j;
                     if left >= 4 * n {
-                        strip::<T, S, 4, 2>(self.p, j, 4 * n);
+                        strip::<T, S, 4, { SUMS / 4 }>(self.p, j, 4 * n);
                         j += 4 * n;
                     } else if left > n {
-                        strip::<T, S, 2, 4>(self.p, j, left.min(2 * n));
+                        strip::<T, S, 2, { SUMS / 2 }>(self.p, j, left.min(2 * n));
                         j += left.min(2 * n);
                     } else {
                         strip::<T, S, 1, SUMS>(self.p, j, left);
