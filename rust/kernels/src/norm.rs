@@ -2,13 +2,16 @@
 //!
 //! Sums over rows are taken in pieces of a size fixed by the shape and added up in float64.
 
-use crate::isa::{Float, Isa, Kernel, Lanes, dispatch, level, prefetch};
+use crate::isa::{Float, Isa, Kernel, Lanes, dispatch, level, prefetch, prefetch_to_write};
 use crate::lanes::round_bfloat16;
 use crate::shared::{Shared, ranges, rows_per_chunk};
 
 /// Rows that go through every stage together: each waits at the end of a sum for the last additions, a root and a
 /// division, and meanwhile the others use the processor.
 const TOGETHER: usize = 4;
+
+/// Bytes before a write that its cache line is asked for: the processor itself looks ahead within a page only.
+const WRITE_AHEAD: usize = 4096;
 
 /// How many rows of `n` that is: no more than a first-level cache keeps between the stages, of `arrays` arrays.
 fn together<T>(n: usize, arrays: usize) -> usize {
@@ -201,6 +204,7 @@ impl<T: Float> Row<T> {
         // SAFETY: passed on.
         unsafe {
             while i + V::N <= self.n {
+                prefetch_to_write(y.wrapping_byte_add(WRITE_AHEAD).wrapping_add(i));
                 self.vector::<V, true>(i, V::N).store(y.add(i));
                 i += V::N;
             }
