@@ -1,8 +1,9 @@
 //! The micro-kernel: a tile of C in registers, written once over the lane trait.
 
-use super::Scalar;
+use super::{Epilogue, Scalar};
 use crate::isa::{Isa, Kernel, Lanes, Real, prefetch};
 use crate::lanes::round_bfloat16;
+use crate::map::Unary;
 
 /// Where a tile goes and what is done to it on the way.
 pub(crate) struct Out<T> {
@@ -17,6 +18,36 @@ pub(crate) struct Out<T> {
     pub relu: bool,
     /// Round to bfloat16 after every step.
     pub rounded: bool,
+}
+
+impl<T: Scalar> Out<T> {
+    /// The part of the C at `c` from `row` and `column` on; the epilogue of C comes with the last block of the sum.
+    ///
+    /// # Safety
+    /// That part exists, in C and in what the epilogue reads.
+    #[inline(always)]
+    pub(crate) unsafe fn part(
+        (c, ldc): (*mut T, usize),
+        (row, column): (usize, usize),
+        width: usize,
+        add: bool,
+        ep: &Epilogue<'_, T>,
+        last: bool,
+    ) -> Out<T> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Out {
+                c: c.add(row * ldc + column),
+                ldc,
+                width,
+                add,
+                bias: ep.bias.filter(|_| last).map(|b| b.as_ptr().add(column)),
+                residual: ep.residual.filter(|_| last).map(|(r, ld)| (r.as_ptr().add(row * ld + column), ld)),
+                relu: last && ep.activation == Some(Unary::Relu),
+                rounded: last && ep.rounded,
+            }
+        }
+    }
 }
 
 /// Rows of the full tile: as many as the registers hold beside two vectors of B and one of A.
@@ -136,7 +167,7 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
 
 /// The first `n` lanes.
 #[inline(always)]
-unsafe fn fetch<V: Lanes>(p: *const V::T, n: usize) -> V {
+pub(crate) unsafe fn fetch<V: Lanes>(p: *const V::T, n: usize) -> V {
     // SAFETY: the caller's promise.
     unsafe { if n == V::N { V::load(p) } else { V::load_partial(p, n) } }
 }

@@ -9,10 +9,13 @@ mod int8;
 pub(crate) mod micro;
 mod narrow;
 mod pack;
+mod pieces;
 mod plan;
 mod row;
 #[cfg(target_arch = "x86_64")]
 mod split;
+
+use std::ops::Range;
 
 use crate::buffer::{AllocError, Buffer};
 use crate::isa::{Isa, Kernel, Lanes, Level, Real, dispatch, level};
@@ -342,27 +345,8 @@ unsafe fn run<T: Scalar>(l: Level, p: &Product<'_, T>, offsets: &[[usize; 3]]) {
                 task(l, &part, &plan.whole(), 0);
             }
         });
-        // SAFETY: every part was written above.
-        let parts = unsafe { std::slice::from_raw_parts(base as *const T, splits * size) };
-        for i in 0..p.m {
-            // SAFETY: row i of C.
-            let row = unsafe { std::slice::from_raw_parts_mut(p.c.add(i * p.ldc), p.n) };
-            for (j, c) in row.iter_mut().enumerate() {
-                let mut sum = if p.accumulate { *c } else { T::ZERO };
-                for s in 0..splits {
-                    sum = sum + parts[s * size + i * p.n + j];
-                }
-                sum = round_if(p.ep.rounded, sum);
-                if let Some(b) = p.ep.bias {
-                    sum = round_if(p.ep.rounded, sum + b[j]);
-                }
-                if let Some((r, ld)) = p.ep.residual {
-                    sum = round_if(p.ep.rounded, sum + r[i * ld + j]);
-                }
-                *c = sum;
-            }
-            activate(&p.ep, row);
-        }
+        // SAFETY: every part was written above; C is where the offsets say.
+        unsafe { pieces::add(l, &p, base as *const T, splits) };
     }
 }
 
@@ -523,16 +507,27 @@ unsafe fn task<T: Scalar>(l: Level, p: &Product<'_, T>, plan: &plan::Plan, index
         // SAFETY: passed on.
         unsafe { dot::run(l, p, rows, columns) };
     }
-    if let Some(f) = p.ep.activation
-        && f != Unary::Relu
-    {
-        for i in rows.0..rows.1 {
-            // SAFETY: this task's part of row i.
-            let row = unsafe {
-                std::slice::from_raw_parts_mut(p.c.add(i * p.ldc + columns.0), columns.1 - columns.0)
-            };
-            activate(&p.ep, row);
-        }
+    // SAFETY: this task's part of C.
+    unsafe { activate_part(&p.ep, (p.c, p.ldc), rows.0..rows.1, columns.0..columns.1) };
+}
+
+/// Applies the activation to a part of C, unless the tiles did it.
+///
+/// # Safety
+/// The part exists and belongs to the caller alone.
+unsafe fn activate_part<T: Scalar>(
+    ep: &Epilogue<'_, T>,
+    (c, ldc): (*mut T, usize),
+    rows: Range<usize>,
+    columns: Range<usize>,
+) {
+    if ep.activation.is_none_or(|f| f == Unary::Relu) {
+        return;
+    }
+    for i in rows {
+        // SAFETY: the caller's promise.
+        let row = unsafe { std::slice::from_raw_parts_mut(c.add(i * ldc + columns.start), columns.len()) };
+        activate(ep, row);
     }
 }
 
@@ -599,20 +594,8 @@ unsafe fn tiles<T: Scalar, S: Isa>(
                     } else {
                         (p.a.add(i * p.a_rs + k0 * p.a_cs), p.a_rs, p.a_cs)
                     };
-                    let out = micro::Out {
-                        c: p.c.add(i * p.ldc + j),
-                        ldc: p.ldc,
-                        width,
-                        add: p.accumulate || !first,
-                        bias: p.ep.bias.filter(|_| last).map(|b| b.as_ptr().add(j)),
-                        residual: p
-                            .ep
-                            .residual
-                            .filter(|_| last)
-                            .map(|(r, ld)| (r.as_ptr().add(i * ld + j), ld)),
-                        relu: last && p.ep.activation == Some(Unary::Relu),
-                        rounded: last && p.ep.rounded,
-                    };
+                    let add = p.accumulate || !first;
+                    let out = micro::Out::part((p.c, p.ldc), (i, j), width, add, &p.ep, last);
                     micro::tile::<T, S>(rows, k1 - k0, a, a_rs, a_cs, b, b_rs, &out);
                     i += rows;
                 }

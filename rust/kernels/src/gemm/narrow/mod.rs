@@ -5,7 +5,7 @@
 //! widened and float32 does the work.
 
 #[cfg(target_arch = "x86_64")]
-mod pack;
+pub(super) mod pack;
 #[cfg(target_arch = "x86_64")]
 mod run;
 #[cfg(target_arch = "x86_64")]

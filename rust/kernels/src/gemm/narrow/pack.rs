@@ -14,7 +14,7 @@ pub(super) struct Raw {
 }
 
 /// The low `n` of 16 or 32 lanes.
-fn low(n: usize) -> u32 {
+pub(in crate::gemm) fn low(n: usize) -> u32 {
     if n >= 32 { u32::MAX } else { (1 << n) - 1 }
 }
 

@@ -6,15 +6,15 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// Rows and columns of a block.
-pub(super) const BLOCK: usize = 32;
+pub(in crate::gemm) const BLOCK: usize = 32;
 /// Columns of a panel.
-pub(super) const PANEL: usize = 16;
+pub(in crate::gemm) const PANEL: usize = 16;
 /// Steps of k per tile.
-pub(super) const STEP: usize = 32;
+pub(in crate::gemm) const STEP: usize = 32;
 
 /// A finished block, row by row.
 #[repr(C, align(64))]
-pub(super) struct Block(pub [f32; BLOCK * BLOCK]);
+pub(in crate::gemm) struct Block(pub [f32; BLOCK * BLOCK]);
 
 /// The operands of a block.
 #[derive(Clone, Copy)]

@@ -7,12 +7,12 @@
 
 use std::arch::x86_64::*;
 
+pub(super) use crate::gemm::narrow::tiles::STEP;
+use crate::gemm::narrow::{pack::low, tiles};
 use crate::isa::avx512::transpose;
 
 /// Rows or columns of a unit.
-pub(super) const UNIT: usize = 32;
-/// Numbers along the sum per tile.
-pub(super) const STEP: usize = 32;
+pub(super) const UNIT: usize = tiles::BLOCK;
 /// Bytes of a tile.
 pub(super) const TILE: usize = 1024;
 /// Bytes of a unit per step.
@@ -21,7 +21,7 @@ pub(super) const STEP_BYTES: usize = 6 * TILE;
 /// few places of the first.
 const AHEAD: usize = 2 * STEP;
 /// Rows or columns per tile.
-const HALF: usize = 16;
+const HALF: usize = tiles::PANEL;
 
 /// An operand: `outer` (rows of A, columns of B) and the sum's index at strides, in elements.
 #[derive(Clone, Copy)]
@@ -34,6 +34,12 @@ pub(super) struct Operand {
 }
 
 impl Operand {
+    /// The matrix that lies `offset` elements further on.
+    pub(super) fn moved(self, offset: usize) -> Operand {
+        Operand { at: self.at.wrapping_add(offset), ..self }
+    }
+
+    /// The part of it from some row (column) and number of the sum on.
     pub(super) fn shifted(self, outer: usize, along: usize) -> Operand {
         Operand { at: self.at.wrapping_add(outer * self.outer + along * self.along), ..self }
     }
@@ -66,11 +72,6 @@ fn split(first: __m512, second: __m512) -> [__m512i; 3] {
     // The last rest has eight bits, so its upper half is all of it.
     let (l0, l1) = (_mm512_castps_si512(rest(r0, m0)), _mm512_castps_si512(rest(r1, m1)));
     [pair(h0, h1), pair(m0, m1), pair(l0, l1)]
-}
-
-/// The low `n` of sixteen lanes.
-fn low(n: usize) -> __mmask16 {
-    ((1u32 << n.min(16)) - 1) as __mmask16
 }
 
 /// Packs `outer` rows (columns) over `k` steps of the sum to whole units, `unit` bytes apart, padded with zeros. False if
@@ -220,8 +221,8 @@ impl Part {
         // SAFETY: masks keep to the elements that exist.
         unsafe {
             (
-                _mm512_maskz_loadu_ps(low(left), at),
-                _mm512_maskz_loadu_ps(low(left.saturating_sub(HALF)), at.wrapping_add(HALF)),
+                _mm512_maskz_loadu_ps(low(left) as __mmask16, at),
+                _mm512_maskz_loadu_ps(low(left.saturating_sub(HALF)) as __mmask16, at.wrapping_add(HALF)),
             )
         }
     }
@@ -246,7 +247,7 @@ impl Part {
         // SAFETY: the mask and the loop keep to the elements that exist.
         unsafe {
             if self.x.outer == 1 {
-                return _mm512_maskz_loadu_ps(low(n), at);
+                return _mm512_maskz_loadu_ps(low(n) as __mmask16, at);
             }
             let mut gathered = [0f32; HALF];
             for (j, number) in gathered[..n].iter_mut().enumerate() {

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::pack::{self, Lines, Operand, STEP, UNIT};
 use super::plan::Plan;
-use super::tiles::{self, Block};
+use super::tiles;
 use crate::buffer::{AllocError, Buffer};
 use crate::gemm::micro::{self, Out};
-use crate::gemm::narrow::tiles::Tiles;
-use crate::gemm::{Epilogue, Product, Source, activate};
+use crate::gemm::narrow::tiles::{Block, Tiles};
+use crate::gemm::{Epilogue, Product, Source, activate_part, pieces};
 use crate::isa::{Isa, Kernel, Lanes, Level, dispatch};
 use crate::map::Unary;
 use crate::par;
@@ -85,7 +85,6 @@ pub(super) unsafe fn run(p: &Product<'_, f32>, offsets: &[[usize; 3]]) -> Result
     unsafe { job.share(offsets[0]) };
     let (job, plan) = (&job, &job.plan);
     let tasks = plan.m_tasks * plan.n_tasks;
-    let missing = AtomicBool::new(false);
     par::run(tasks * plan.pieces * offsets.len(), |index| {
         let (which, index) = (index / (tasks * plan.pieces), index % (tasks * plan.pieces));
         let (piece, index) = (index / tasks, index % tasks);
@@ -108,30 +107,21 @@ pub(super) unsafe fn run(p: &Product<'_, f32>, offsets: &[[usize; 3]]) -> Result
             }
             let blocks = plan.piece(p.k, piece);
             if with_room(task.room(), |room| task.run(blocks.clone(), room)).is_err() {
-                missing.store(true, Ordering::Relaxed);
+                // Not even memory for packing: this way needs none.
                 task.multiply_adds(blocks);
             }
-            task.activate();
+            activate_part(&task.ep, (task.c, task.ldc), task.rows, task.columns);
         }
     });
     if plan.pieces > 1 {
-        /// Rows of C per piece of work.
-        const ROWS: usize = 16;
-        let cuts = p.m.div_ceil(ROWS);
-        par::run(cuts * offsets.len(), |index| {
-            let (which, from) = (index / cuts, index % cuts * ROWS);
-            // SAFETY: every copy was written; rows are disjoint.
+        for (which, &[_, _, oc]) in offsets.iter().enumerate() {
+            // SAFETY: every copy was written; C is where the offsets say.
             unsafe {
-                let add = Add {
-                    p: &job.p,
-                    c: p.c.add(offsets[which][2]),
-                    copies: (partial as *const f32).add(which * plan.pieces * size),
-                    pieces: plan.pieces,
-                    rows: from..(from + ROWS).min(p.m),
-                };
-                dispatch(Level::Avx512, add);
+                let p = Product { c: p.c.add(oc), ..*p };
+                let copies = (partial as *const f32).add(which * plan.pieces * size);
+                pieces::add(Level::Avx512, &p, copies, plan.pieces);
             }
-        });
+        }
     }
     Ok(())
 }
@@ -156,11 +146,10 @@ impl Job<'_> {
         let job = &*self;
         par::run(a_pieces + b_pieces, |piece| {
             let (piece, x, shared, outer, to, lines) = if piece < a_pieces {
-                (piece, job.a.shifted(0, 0), &job.shared_a, job.p.m, to_a, Lines::Outer)
+                (piece, job.a.moved(oa), &job.shared_a, job.p.m, to_a, Lines::Outer)
             } else {
-                (piece - a_pieces, job.b.shifted(0, 0), &job.shared_b, job.p.n, to_b, Lines::Pairs)
+                (piece - a_pieces, job.b.moved(ob), &job.shared_b, job.p.n, to_b, Lines::Pairs)
             };
-            let x = Operand { at: x.at.wrapping_add(if lines == Lines::Outer { oa } else { ob }), ..x };
             let (unit, block) = (piece / blocks * WIDE, piece % blocks);
             let (from, numbers) = (unit * UNIT, job.numbers(block));
             let count = (outer - from).min(WIDE * UNIT);
@@ -220,7 +209,7 @@ impl Task<'_> {
             return (at, !shared.special.load(Ordering::Relaxed));
         }
         let numbers = job.numbers(block);
-        let x = Operand { at: x.at.wrapping_add(offset), ..x }.shifted(range.start, numbers.start);
+        let x = x.moved(offset).shifted(range.start, numbers.start);
         // SAFETY: the caller's promise.
         let whole = unsafe { pack::pack(x, range.len(), numbers.len(), lines, room, bytes) };
         (room.cast_const(), whole)
@@ -268,21 +257,11 @@ impl Task<'_> {
     /// # Safety
     /// It exists.
     unsafe fn out(&self, row: usize, column: usize, block: usize, blocks: &Range<usize>) -> Out<f32> {
-        let (i, j) = (self.rows.start + row, self.columns.start + column);
+        let at = (self.rows.start + row, self.columns.start + column);
         let (first, last) = (block == blocks.start, block + 1 == blocks.end);
+        let width = UNIT.min(self.columns.len() - column);
         // SAFETY: the caller's promise.
-        unsafe {
-            Out {
-                c: self.c.add(i * self.ldc + j),
-                ldc: self.ldc,
-                width: UNIT.min(self.columns.len() - column),
-                add: self.accumulate || !first,
-                bias: self.ep.bias.filter(|_| last).map(|b| b.as_ptr().add(j)),
-                residual: self.ep.residual.filter(|_| last).map(|(r, ld)| (r.as_ptr().add(i * ld + j), ld)),
-                relu: last && self.ep.activation == Some(Unary::Relu),
-                rounded: last && self.ep.rounded,
-            }
-        }
+        unsafe { Out::part((self.c, self.ldc), at, width, self.accumulate || !first, &self.ep, last) }
     }
 
     /// A block of the sum by multiply-adds of vectors, which know infinities and NaN.
@@ -329,21 +308,6 @@ impl Task<'_> {
         for block in blocks.clone() {
             // SAFETY: the caller's promise.
             unsafe { self.block_of_multiply_adds(block, &blocks) };
-        }
-    }
-
-    /// Applies the activation, unless it was done on the way.
-    fn activate(&self) {
-        if self.ep.activation.is_none_or(|f| f == Unary::Relu) {
-            return;
-        }
-        for i in self.rows.clone() {
-            // SAFETY: this task's part of row i.
-            let row = unsafe {
-                let at = self.c.add(i * self.ldc + self.columns.start);
-                std::slice::from_raw_parts_mut(at, self.columns.len())
-            };
-            activate(&self.ep, row);
         }
     }
 }
@@ -397,54 +361,4 @@ impl Kernel for Finish<'_> {
 unsafe fn pair<S: Isa>(at: *const f32) -> [S::F32; 2] {
     // SAFETY: the caller's promise.
     unsafe { [S::F32::load(at), S::F32::load(at.add(<S::F32 as Lanes>::N))] }
-}
-
-/// Adds the pieces of the sum in their order.
-struct Add<'a> {
-    p: &'a Product<'a, f32>,
-    c: *mut f32,
-    /// One C after the other, without gaps.
-    copies: *const f32,
-    pieces: usize,
-    rows: Range<usize>,
-}
-
-impl Kernel for Add<'_> {
-    type Out = ();
-    #[inline(always)]
-    fn run<S: Isa>(self) {
-        let Add { p, c, copies, pieces, rows } = self;
-        let lanes = <S::F32 as Lanes>::N;
-        for i in rows {
-            for j in (0..p.n).step_by(lanes) {
-                let width = lanes.min(p.n - j);
-                // SAFETY: the elements exist in every copy and in C.
-                unsafe {
-                    let fetch = |s: usize| {
-                        let at = copies.add((s * p.m + i) * p.n + j);
-                        if width == lanes { S::F32::load(at) } else { S::F32::load_partial(at, width) }
-                    };
-                    let mut sum = fetch(0);
-                    for s in 1..pieces {
-                        sum = sum + fetch(s);
-                    }
-                    let out = Out {
-                        c: c.add(i * p.ldc + j),
-                        ldc: p.ldc,
-                        width,
-                        add: p.accumulate,
-                        bias: p.ep.bias.map(|b| b.as_ptr().add(j)),
-                        residual: p.ep.residual.map(|(r, ld)| (r.as_ptr().add(i * ld + j), ld)),
-                        relu: p.ep.activation == Some(Unary::Relu),
-                        rounded: p.ep.rounded,
-                    };
-                    micro::store::<S::F32, 1, 1>(&[[sum]], &out);
-                }
-            }
-            if p.ep.activation.is_some_and(|f| f != Unary::Relu) {
-                // SAFETY: row i of C.
-                activate(&p.ep, unsafe { std::slice::from_raw_parts_mut(c.add(i * p.ldc), p.n) });
-            }
-        }
-    }
 }

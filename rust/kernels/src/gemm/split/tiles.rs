@@ -3,11 +3,7 @@
 use std::arch::asm;
 
 use super::pack::{STEP_BYTES, TILE, UNIT};
-use crate::gemm::narrow::tiles::Tiles;
-
-/// A block, row by row.
-#[repr(C, align(64))]
-pub(super) struct Block(pub [f32; UNIT * UNIT]);
+use crate::gemm::narrow::tiles::{Block, Tiles};
 
 /// The product of a unit of A and one of B over `steps` steps. Meanwhile the rows at `c`, `ldc` bytes apart, are asked for:
 /// the block is for them.
