@@ -3,13 +3,13 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
+use rkeras_kernels::buffer::Buffer;
 use rkeras_kernels::par;
 
-/// Numbers that start on a cache line, as those of tensors do: else every vector would lie across two.
+/// Numbers in memory like that of tensors: on cache lines, and on huge pages where there are many.
 #[allow(dead_code)]
 pub struct Aligned {
-    room: Vec<f32>,
-    first: usize,
+    room: Buffer,
     len: usize,
 }
 
@@ -17,23 +17,25 @@ pub struct Aligned {
 impl Aligned {
     /// One number per index.
     pub fn new(len: usize, number: impl Fn(usize) -> f32) -> Aligned {
-        let mut room = vec![0f32; len + 16];
-        let first = room.as_ptr().align_offset(64);
-        room[first..][..len].iter_mut().enumerate().for_each(|(i, x)| *x = number(i));
-        Aligned { room, first, len }
+        let room = Buffer::zeroed(len * size_of::<f32>()).expect("memory for a benchmark");
+        let mut all = Aligned { room, len };
+        all.iter_mut().enumerate().for_each(|(i, x)| *x = number(i));
+        all
     }
 }
 
 impl std::ops::Deref for Aligned {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
-        &self.room[self.first..][..self.len]
+        // SAFETY: a buffer is aligned for any vector, `len` numbers long, and of numbers of which all bits are valid.
+        unsafe { std::slice::from_raw_parts(self.room.bytes().as_ptr().cast(), self.len) }
     }
 }
 
 impl std::ops::DerefMut for Aligned {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.room[self.first..][..self.len]
+        // SAFETY: as above, and borrowed for this alone.
+        unsafe { std::slice::from_raw_parts_mut(self.room.bytes_mut().as_mut_ptr().cast(), self.len) }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The micro-kernel: a tile of C in registers, written once over the lane trait.
 
+use super::ahead::Line;
 use super::{Epilogue, Scalar};
-use crate::isa::{Isa, Kernel, Lanes, Real, prefetch};
+use crate::isa::{Isa, Kernel, Lanes, Real, prefetch, prefetch_far};
 use crate::lanes::round_bfloat16;
 use crate::map::Unary;
 
@@ -74,18 +75,37 @@ pub(crate) unsafe fn accumulate<V: Lanes, const MR: usize, const NV: usize>(
     b: *const V::T,
     b_rs: usize,
 ) {
+    // SAFETY: passed on.
+    unsafe { accumulate_while_asking::<V, MR, NV>(acc, k, a, a_rs, a_cs, b, b_rs, Line::nothing(a)) }
+}
+
+/// [`accumulate`], and `ahead` is asked for meanwhile, as far as there is time.
+///
+/// # Safety
+/// As for [`accumulate`].
+#[inline(always)]
+unsafe fn accumulate_while_asking<V: Lanes, const MR: usize, const NV: usize>(
+    acc: &mut [[V; NV]; MR],
+    k: usize,
+    a: *const V::T,
+    a_rs: usize,
+    a_cs: usize,
+    b: *const V::T,
+    b_rs: usize,
+    ahead: Line,
+) {
     // SAFETY: passed on. With constant strides every address is an offset the loop need not compute.
     unsafe {
         if a_rs == 1 && a_cs == MR && b_rs == NV * V::N {
-            steps::<V, MR, NV, true>(acc, k, a, 1, MR, b, NV * V::N);
+            steps::<V, MR, NV, true>(acc, k, a, 1, MR, b, NV * V::N, ahead);
         } else {
-            steps::<V, MR, NV, false>(acc, k, a, a_rs, a_cs, b, b_rs);
+            steps::<V, MR, NV, false>(acc, k, a, a_rs, a_cs, b, b_rs, ahead);
         }
     }
 }
 
 /// How many steps ahead operands are asked for.
-const AHEAD: usize = 8;
+const AHEAD: usize = 16;
 
 #[inline(always)]
 unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
@@ -96,6 +116,7 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
     a_cs: usize,
     b: *const V::T,
     b_rs: usize,
+    mut ahead: Line,
 ) {
     let (mut a, mut b) = (a, b);
     // Copies that only this loop touches: the caller's array, which it later walks row by row, would be written back to
@@ -140,6 +161,8 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
         for _ in 0..fours {
             prefetch(a.wrapping_add(AHEAD * a_cs));
             prefetch(a.wrapping_add((AHEAD + 2) * a_cs));
+            prefetch_far(ahead.at);
+            ahead.at = ahead.at.wrapping_add(ahead.stride);
             step!();
             step!();
             if size_of::<V>() == 64 {
@@ -284,6 +307,7 @@ struct Block<'a, T, const MR: usize, const NV: usize> {
     a_cs: usize,
     b: *const T,
     b_rs: usize,
+    ahead: Line,
     out: &'a Out<T>,
 }
 
@@ -291,7 +315,7 @@ impl<T: Scalar, const MR: usize, const NV: usize> Kernel for Block<'_, T, MR, NV
     type Out = ();
     #[inline(always)]
     fn run<S: Isa>(self) {
-        let Block { k, a, a_rs, a_cs, b, b_rs, out } = self;
+        let Block { k, a, a_rs, a_cs, b, b_rs, ahead, out } = self;
         let mut acc = [[<T::V<S>>::splat(T::ZERO); NV]; MR];
         // Rows of C lie far apart: without this every tile would end with a row of cache misses.
         for i in 0..MR {
@@ -299,7 +323,7 @@ impl<T: Scalar, const MR: usize, const NV: usize> Kernel for Block<'_, T, MR, NV
         }
         // SAFETY: passed on from `tile`.
         unsafe {
-            accumulate::<T::V<S>, MR, NV>(&mut acc, k, a, a_rs, a_cs, b, b_rs);
+            accumulate_while_asking::<T::V<S>, MR, NV>(&mut acc, k, a, a_rs, a_cs, b, b_rs, ahead);
             store::<T::V<S>, MR, NV>(&acc, out);
         }
     }
@@ -318,6 +342,7 @@ pub(crate) unsafe fn tile<T: Scalar, S: Isa>(
     a_cs: usize,
     b: *const T,
     b_rs: usize,
+    ahead: Line,
     out: &Out<T>,
 ) {
     let mut at = 0;
@@ -333,9 +358,9 @@ pub(crate) unsafe fn tile<T: Scalar, S: Isa>(
                     };
                     let a = a.add(at * a_rs);
                     if out.width > <T::V<S> as Lanes>::N {
-                        S::apart(Block::<T, $mr, 2> { k, a, a_rs, a_cs, b, b_rs, out: &out });
+                        S::apart(Block::<T, $mr, 2> { k, a, a_rs, a_cs, b, b_rs, ahead, out: &out });
                     } else {
-                        S::apart(Block::<T, $mr, 1> { k, a, a_rs, a_cs, b, b_rs, out: &out });
+                        S::apart(Block::<T, $mr, 1> { k, a, a_rs, a_cs, b, b_rs, ahead, out: &out });
                     }
                     at += $mr;
                 }

@@ -4,6 +4,7 @@
 //! a task packs a panel of B (and of A where its strides would thrash the cache) and walks its tiles. The order of
 //! additions is a function of the shape, so results do not depend on the number of threads.
 
+mod ahead;
 mod dot;
 mod int8;
 pub(crate) mod micro;
@@ -555,6 +556,9 @@ unsafe fn tiles<T: Scalar, S: Isa>(
     let fixed = p.a_tiles.is_some() || plan.pack_a;
     let mut a_block = Buffer::scratch(if plan.pack_a { a_tiles * mr * kc * size_of::<T>() } else { 0 })?;
     let a_block = a_block.bytes_mut().as_mut_ptr().cast::<T>();
+    // Where B fits into the second-level cache, rows of A that are read where they lie pass by it once.
+    let streamed = plan.stream > 0 && !fixed && (own_b || in_place);
+    let block = if streamed { plan.stream * mr } else { plan.block };
     let mut k0 = 0;
     loop {
         let k1 = (k0 + kc).min(p.k);
@@ -569,7 +573,25 @@ unsafe fn tiles<T: Scalar, S: Isa>(
                 let b = ptr.add(k0 * rs + n0 * cs);
                 pack::b_block::<T, S>(b, rs, cs, n1 - n0, k1 - k0, nr, b_block, (k1 - k0) * nr);
             }
-            let (mut j, mut from, mut to) = (n0, m0, m1.min(m0.saturating_add(plan.block)));
+            let next = (k1, (k1 + kc).min(p.k));
+            let mut ahead = ahead::Ahead::new([
+                match p.b {
+                    Source::Strided { ptr, rs, cs } if own_b && !last => {
+                        ahead::Part::of(ptr.add(next.0 * rs + n0 * cs), (next.1 - next.0, n1 - n0), (rs, cs))
+                    }
+                    _ => None,
+                },
+                if plan.pack_a && !last {
+                    ahead::Part::of(
+                        p.a.add(m0 * p.a_rs + next.0 * p.a_cs),
+                        (m1 - m0, next.1 - next.0),
+                        (p.a_rs, p.a_cs),
+                    )
+                } else {
+                    None
+                },
+            ]);
+            let (mut j, mut from, mut to) = (n0, m0, m1.min(m0.saturating_add(block)));
             while from < m1 {
                 let width = nr.min(n1 - j);
                 let (b, b_rs) = match p.b {
@@ -596,12 +618,24 @@ unsafe fn tiles<T: Scalar, S: Isa>(
                     };
                     let add = p.accumulate || !first;
                     let out = micro::Out::part((p.c, p.ldc), (i, j), width, add, &p.ep, last);
-                    micro::tile::<T, S>(rows, k1 - k0, a, a_rs, a_cs, b, b_rs, &out);
+                    if streamed {
+                        let stride = p.a_rs * size_of::<T>();
+                        let next = ahead::Part {
+                            at: p.a.wrapping_add(to * p.a_rs).cast(),
+                            stride,
+                            rows: block.min(m1 - to),
+                            width: p.k * size_of::<T>(),
+                        };
+                        let tile = (j - n0) / nr * plan.stream + (i - from) / mr;
+                        ahead::ask(&next, tile, plan.panels * plan.stream);
+                    }
+                    let line = ahead.next((k1 - k0) / 4, a);
+                    micro::tile::<T, S>(rows, k1 - k0, a, a_rs, a_cs, b, b_rs, line, &out);
                     i += rows;
                 }
                 j += width;
                 if j >= n1 {
-                    (j, from, to) = (n0, to, m1.min(to.saturating_add(plan.block)));
+                    (j, from, to) = (n0, to, m1.min(to.saturating_add(block)));
                 }
             }
         }

@@ -21,10 +21,14 @@ const TASK: usize = 400_000;
 /// Enough tasks to keep many cores busy.
 const TASKS: usize = 16;
 /// Length of a piece of the sum where few tiles make it worth while to cut the sum.
-const K_CHUNK: usize = 1024;
+const K_CHUNK: usize = 512;
 
 /// Bytes of the first-level cache, at least, in pages of which the same places share the same few ways.
 const FIRST_LEVEL: usize = 32 << 10;
+/// Bytes of the second-level cache that panels of B may fill while rows of A pass by.
+const SECOND_LEVEL: usize = 256 << 10;
+/// Tiles of rows that pass by at a time; the next ones are asked for meanwhile.
+const STREAM: usize = 3;
 /// Bytes of a line of the cache; a vector pair of B takes two.
 const LINE: usize = 64;
 /// Bytes after which the places of the first-level cache repeat.
@@ -51,6 +55,10 @@ pub(crate) struct Plan {
     /// One row of A, and rows of B that are contiguous: B is read where it lies, several of its rows at a time.
     pub row: bool,
     pub k_chunks: usize,
+    /// Panels of B per task.
+    pub panels: usize,
+    /// So many tiles of rows of A, read where they lie, meet all panels of B before the next rows come; 0: `block` rows do.
+    pub stream: usize,
     rows: usize,
     columns: usize,
     m_tasks: usize,
@@ -78,24 +86,33 @@ impl Plan {
             Source::Strided { .. } | Source::Packed { .. } => false,
         };
         let row = m == 1 && n > 1 && matches!(p.b, Source::Strided { cs: 1, .. });
+        let strided_rows = p.a_rs * size_of::<T>();
+        // Rows of A as far apart as places of the cache repeat drive each other out of it.
+        let collide = strided_rows.is_multiple_of(PAGE);
+        // Tasks over all columns pack what they need of A in their own cache, and nobody packs it twice.
+        let wide = (p.a_cs != 1 || collide) && k >= 64 && n <= COLUMNS && m >= TASKS * 4 * mr;
         let mut columns = COLUMNS.min(n.next_multiple_of(nr));
         let mut rows = (ROWS / mr * mr).min(m.next_multiple_of(mr));
         let count = |rows: usize, columns: usize| m.div_ceil(rows) * n.div_ceil(columns) * batch;
+        let long = !dot
+            && !row
+            && count(rows, columns) <= 2
+            && k >= 4 * K_CHUNK
+            && matches!(p.b, Source::Strided { .. });
         // Cut columns first (each panel of B is then packed once), but not to strips that would stream all of A past a
         // panel or two; what is left to cut is cut next.
         while count(rows, columns) < TASKS && flops(rows, columns) > TASK && (columns > nr || rows > mr) {
             // Of a tall and narrow C a task keeps whole rows, which lie together: what works on C next is cut that way too.
             let tall = columns <= 2 * nr && rows > 4 * mr;
-            if columns > nr && !tall && (4 * columns >= rows || rows <= mr) {
+            if columns > nr && !tall && !wide && (4 * columns >= rows || rows <= mr) {
                 columns = (columns / 2).next_multiple_of(nr);
             } else {
                 rows = (rows / 2).next_multiple_of(mr);
             }
         }
         let panels = columns / nr;
-        let strided_rows = p.a_rs * size_of::<T>();
         // Rows that are contiguous are as good as packed, unless they get into each other's way in the cache.
-        let scattered = p.a_cs != 1 || strided_rows.is_multiple_of(PAGE) || l == Level::Avx512;
+        let scattered = p.a_cs != 1 || collide || l == Level::Avx512;
         // Rows that every task of several would pack for itself, or that many panels meet.
         let often = n >= SHARED_PANELS * nr || (p.a_cs != 1 && n > columns);
         let share_a = !dot && scattered && batch == 1 && m >= 4 * mr && k >= 64 && often;
@@ -103,7 +120,7 @@ impl Plan {
             && !share_a
             && m > 1
             && panels >= 2
-            && ((p.a_cs != 1 && k >= 64) || (strided_rows.is_multiple_of(PAGE) && panels >= 8));
+            && (wide || (p.a_cs != 1 && k >= 64) || (collide && panels >= 8));
         let pack_b = match p.b {
             // Rows that are contiguous can be read where they lie: by the few tiles of a small batch, from the second-level
             // cache, and by many where they find room beside each other in the first.
@@ -115,15 +132,14 @@ impl Plan {
             Source::Packed { .. } => false,
         };
         let share_b = !dot && batch == 1 && pack_b && m > rows;
-        let tiles = count(rows, columns);
-        let k_chunks = if tiles * 2 <= 4 && k >= 2 * K_CHUNK && !matches!(p.b, Source::Packed { .. }) {
-            k.div_ceil(K_CHUNK).min(16)
-        } else {
-            1
-        };
+        let k_chunks = if long { (k / K_CHUNK).min(16) } else { 1 };
+        let pack_a = if long { p.a_cs != 1 || collide } else { pack_a };
+        let pack_b = if long { m > mr } else { pack_b };
         // Blocks of equal length.
         let most = block_length(l);
         let kc = k.div_ceil(k.div_ceil(most).max(1)).next_multiple_of(8).clamp(8, most);
+        let fits = k >= 64 && k <= kc && k * columns * size_of::<T>() <= SECOND_LEVEL;
+        let stream = if p.a_cs == 1 && !long && panels >= 2 && fits { STREAM } else { 0 };
         Plan {
             kc,
             block: block_rows(l) / mr * mr,
@@ -134,6 +150,8 @@ impl Plan {
             dot,
             row,
             k_chunks,
+            panels,
+            stream,
             rows,
             columns,
             m_tasks: m.div_ceil(rows),

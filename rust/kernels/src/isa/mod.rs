@@ -534,6 +534,18 @@ pub(crate) fn prefetch<T>(p: *const T) {
     let _ = p;
 }
 
+/// Asks for the cache line at `p`, but only into the second-level cache; any address is fine.
+#[inline(always)]
+pub(crate) fn prefetch_far<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint that never faults; SSE belongs to every x86-64.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// Asks for the cache line at `p` in order to write there; any address is fine.
 #[inline(always)]
 pub(crate) fn prefetch_to_write<T>(p: *const T) {
