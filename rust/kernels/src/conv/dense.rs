@@ -29,7 +29,7 @@ pub(super) fn forward<T: Scalar>(
     let late = activation.filter(|&f| f != Unary::Relu);
     let least = activation.filter(|&f| f == Unary::Relu).map(|_| T::ZERO);
     let plain = s.groups == 1 && Geometry::new(s, 0).is_plain();
-    let long = if plain { flat::<T>(&Geometry::new(s, 0), co) } else { None };
+    let long = if plain { flat::<T>(l, &Geometry::new(s, 0), co) } else { None };
     if plain && long.is_none() {
         let g = Geometry::new(s, 0);
         gemm_at(
@@ -67,17 +67,19 @@ const LONG: usize = 64;
 /// With shorter rows a plain convolution is a product of packed matrices.
 const SHORT: usize = 12;
 /// Channels read that a plain convolution may have to take pixels as they lie: panels of the kernel stay in the first-level
-/// cache. With more, packing pays.
-const SHALLOW: usize = 256;
+/// cache. With more, products do better; on AVX-512 from that length of a sum on with which they ask ahead for pixels.
+fn shallow(l: Level) -> usize {
+    if l == Level::Avx512 { 63 } else { 256 }
+}
 
 /// A plain convolution (of `n` channels made) with its pixels as rows of one image, long ones where enough of them remain to
 /// be shared, and where they go; `None` where a product of packed matrices is better.
-fn flat<T>(g: &Geometry, n: usize) -> Option<(Geometry, Place)> {
+fn flat<T>(l: Level, g: &Geometry, n: usize) -> Option<(Geometry, Place)> {
     let width = g.axes[2].n_out.max(1);
     let rows = g.pixels() / width;
     let fits = |m: &usize| m * width >= LONG && rows.is_multiple_of(*m);
     let joined = (1..=(rows / direct::TASKS).min(8 * LONG)).find(fits).unwrap_or(1);
-    let small = g.c <= SHALLOW && g.c * n * size_of::<T>() <= direct::LARGE_KERNEL;
+    let small = g.c <= shallow(l) && g.c * n * size_of::<T>() <= direct::LARGE_KERNEL;
     if !small || joined * width < SHORT {
         return None;
     }
@@ -168,7 +170,7 @@ pub(super) fn input_grad<T: Scalar>(
 ) -> Result<(), AllocError> {
     let (ci, co) = (s.c_in / s.groups, s.c_out / s.groups);
     if s.groups == 1 && Geometry::new(s, 0).is_plain() {
-        if let Some((g, place)) = flat::<T>(&Geometry { c: co, x_row: co, ..Geometry::new(s, 0) }, ci) {
+        if let Some((g, place)) = flat::<T>(l, &Geometry { c: co, x_row: co, ..Geometry::new(s, 0) }, ci) {
             let kernel = Taps { w, at: 0, taps: &[0], steps: [ci * co, 1, co], c: co, n: ci };
             return convolve(l, &g, dy, &kernel, Finish::none(rounded), dx, &place);
         }
