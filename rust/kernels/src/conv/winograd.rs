@@ -32,7 +32,7 @@ const BLOCK: usize = 1 << 20;
 /// A transformed kernel of more bytes does not stay in that cache: more tiles must share each trip.
 const LARGE_KERNEL: usize = 1 << 20;
 /// Fewer channels do not pay for the transforms.
-const CHANNELS: usize = 32;
+const CHANNELS: usize = 16;
 /// Few tiles have to stream all of the transformed kernel for themselves: less of a burden if it stays in the cache.
 fn least_tiles<T>(c: usize, n: usize) -> usize {
     if P * P * c * n * size_of::<T>() > LARGE_KERNEL { 32 } else { 8 }
