@@ -1,9 +1,9 @@
 //! Adam's chain in one loop: the chain machine would pass seven times over each tile, and most of the time would go into
-//! exact division and root.
+//! exact division and root where these are slow.
 //!
 //! m' = m + (g - m) c₁, v' = v + (g² - v) c₂, w' = w - m' a / (√v' + ε)
 
-use crate::isa::{Float, Isa, Kernel, Lanes, Level, dispatch};
+use crate::isa::{Float, Isa, Kernel, Lanes, Level, dispatch, divides_slowly};
 use crate::lanes::round_bfloat16;
 use crate::map::{Binary, Unary};
 use crate::vm::Step;
@@ -99,7 +99,7 @@ pub(crate) unsafe fn update<T: Float>(
     rounded: bool,
     n: usize,
 ) {
-    dispatch(l, Update { read, write, by, rounded, n })
+    dispatch(l, Update { read, write, by, rounded, newton: divides_slowly(), n })
 }
 
 struct Update<T> {
@@ -107,6 +107,7 @@ struct Update<T> {
     write: [*mut T; 3],
     by: [T; 4],
     rounded: bool,
+    newton: bool,
     n: usize,
 }
 
@@ -125,7 +126,7 @@ impl<T: Float> Kernel for Update<T> {
                 if self.rounded {
                     g = round_bfloat16(g);
                 }
-                let y = step(g, m, v, w, c1, c2, a, epsilon);
+                let y = step(g, m, v, w, c1, c2, a, epsilon, self.newton);
                 for (p, y) in self.write.into_iter().zip(y) {
                     y.store(p.add(i));
                 }
@@ -137,7 +138,7 @@ impl<T: Float> Kernel for Update<T> {
                 if self.rounded {
                     g = round_bfloat16(g);
                 }
-                let y = step(g, m, v, w, c1, c2, a, epsilon);
+                let y = step(g, m, v, w, c1, c2, a, epsilon, self.newton);
                 for (p, y) in self.write.into_iter().zip(y) {
                     y.store_partial(p.add(i), rest);
                 }
@@ -147,10 +148,11 @@ impl<T: Float> Kernel for Update<T> {
 }
 
 #[inline(always)]
-fn step<V: Lanes>(g: V, m: V, v: V, w: V, c1: V, c2: V, a: V, epsilon: V) -> [V; 3] {
+fn step<V: Lanes>(g: V, m: V, v: V, w: V, c1: V, c2: V, a: V, epsilon: V, newton: bool) -> [V; 3] {
     let m = m + (g - m) * c1;
     let v = v + (g * g - v) * c2;
-    [m, v, w - (m * a).over_root(v, epsilon)]
+    let change = if newton { (m * a).over_root(v, epsilon) } else { m * a / (v.sqrt() + epsilon) };
+    [m, v, w - change]
 }
 
 #[cfg(test)]

@@ -522,6 +522,24 @@ macro_rules! operators {
 }
 pub(crate) use operators;
 
+/// Whether this is a processor of AMD's, where the same instructions have other costs.
+pub(crate) fn made_by_amd() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let id = std::arch::x86_64::__cpuid(0);
+        [id.ebx, id.edx, id.ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD"
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Whether a root and a quotient take longer than the estimates and Newton steps that stand for them. They do on Intel's
+/// processors; on AMD's (measured on Zen 4) Adam's loop is 1.5 times as fast with the instructions themselves.
+pub(crate) fn divides_slowly() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| !made_by_amd())
+}
+
 /// Asks for the cache line at `p`; any address is fine.
 #[inline(always)]
 pub(crate) fn prefetch<T>(p: *const T) {

@@ -39,7 +39,9 @@ pub fn narrow() -> Narrow {
         match std::env::var("RKERAS_ISA").as_deref() {
             Ok("portable" | "avx2" | "avx512") => Narrow::Widen,
             Ok("avx512_bf16") => best.min(Narrow::Avx512Bf16),
-            _ if best == Narrow::Avx512Bf16 && !dot_instructions_are_fast() => Narrow::Widen,
+            // AMD's processors run one `vdpbf16ps` per multiply-add of float32, twice the arithmetic; Intel's (measured on
+            // Sapphire Rapids) a quarter as many, half the arithmetic.
+            _ if best == Narrow::Avx512Bf16 && !super::made_by_amd() => Narrow::Widen,
             _ => best,
         }
     })
@@ -48,14 +50,6 @@ pub fn narrow() -> Narrow {
 #[cfg(target_arch = "x86_64")]
 fn dot_instructions() -> bool {
     is_x86_feature_detected!("avx512bf16")
-}
-
-/// AMD's processors run one `vdpbf16ps` per multiply-add of float32, twice the arithmetic; Intel's (measured on Sapphire
-/// Rapids) a quarter as many, half the arithmetic.
-#[cfg(target_arch = "x86_64")]
-fn dot_instructions_are_fast() -> bool {
-    let id = std::arch::x86_64::__cpuid(0);
-    [id.ebx, id.edx, id.ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD"
 }
 
 /// Whether there are tiles and the system lets this process use them; it is asked once.
@@ -80,11 +74,6 @@ fn tile_instructions() -> bool {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn dot_instructions() -> bool {
-    false
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn dot_instructions_are_fast() -> bool {
     false
 }
 
