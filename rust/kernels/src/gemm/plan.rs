@@ -23,6 +23,11 @@ const TASKS: usize = 16;
 /// Length of a piece of the sum where few tiles make it worth while to cut the sum.
 const K_CHUNK: usize = 512;
 
+/// Pieces of the sum, rows and elements of C, where a small batch meets a large matrix.
+const OWN_PIECES: usize = 4;
+const OWN_ROWS: usize = 64;
+const OWN: usize = 1 << 12;
+
 /// Bytes of the first-level cache, at least, in pages of which the same places share the same few ways.
 const FIRST_LEVEL: usize = 32 << 10;
 /// Bytes of the second-level cache that panels of B may fill while rows of A pass by.
@@ -99,6 +104,10 @@ impl Plan {
             && count(rows, columns) <= 2
             && k >= 4 * K_CHUNK
             && matches!(p.b, Source::Strided { .. });
+        // A small batch meets a matrix that is much larger than C: each part of its rows then stays with one thread, the one
+        // that also updates it.
+        let own = batch == 1 && m <= OWN_ROWS && m * n <= OWN && k >= 4 * OWN_PIECES * 32;
+        let own = own && p.a_cs == 1 && matches!(p.b, Source::Strided { cs: 1, .. }) && !dot && !row;
         // Cut columns first (each panel of B is then packed once), but not to strips that would stream all of A past a
         // panel or two; what is left to cut is cut next.
         while count(rows, columns) < TASKS && flops(rows, columns) > TASK && (columns > nr || rows > mr) {
@@ -109,6 +118,12 @@ impl Plan {
             } else {
                 rows = (rows / 2).next_multiple_of(mr);
             }
+        }
+        // Of a product of microseconds the last task should not be a short one.
+        if flops(rows, columns) <= 2 * TASK && m > rows {
+            let unused = |tiles: &usize| m.next_multiple_of(tiles * mr) - m;
+            let most = rows / mr;
+            rows = mr * (most.div_ceil(2)..=most).rev().min_by_key(unused).unwrap_or(most);
         }
         let panels = columns / nr;
         // Rows that are contiguous are as good as packed, unless they get into each other's way in the cache.
@@ -132,7 +147,7 @@ impl Plan {
             Source::Packed { .. } => false,
         };
         let share_b = !dot && batch == 1 && pack_b && m > rows;
-        let k_chunks = if long { (k / K_CHUNK).min(16) } else { 1 };
+        let k_chunks = if long { (k / K_CHUNK).min(16) } else if own { OWN_PIECES } else { 1 };
         let pack_a = if long { p.a_cs != 1 || collide } else { pack_a };
         let pack_b = if long { m > mr } else { pack_b };
         // Blocks of equal length.
