@@ -19,6 +19,7 @@ use crate::ops::cast::Cast;
 use crate::ops::elementwise::UnaryOp;
 use crate::ops::gather::Gather;
 use crate::ops::matmul::MatMul;
+use crate::ops::reshape::Reshape;
 use crate::shape::Spec;
 use crate::trace::{self, Node, NodeKind, Port};
 
@@ -36,6 +37,8 @@ struct Widen {
     held: HashMap<Port, Held>,
     /// Float32 values of the new graph that bfloat16 holds exactly.
     exact: HashSet<Port>,
+    /// Float32 values of the new graph that it has as bfloat16 too.
+    narrowed: HashMap<Port, Port>,
 }
 
 /// A product of bfloat16 that stays one where processors have instructions for it: it is not `of_tables`.
@@ -53,6 +56,7 @@ pub(super) fn run(ir: Ir, products: bool) -> Result<Ir> {
         out: Ir { inputs: ir.inputs.clone(), ..Ir::default() },
         held: HashMap::with_capacity(ir.nodes.len()),
         exact: HashSet::new(),
+        narrowed: HashMap::new(),
     };
     let of_tables = if products { tables::products(&ir) } else { HashSet::new() };
     for (i, node) in ir.nodes.iter().enumerate() {
@@ -134,12 +138,38 @@ impl Widen {
         match (held.plain, held.wide) {
             (Some(plain), _) => Ok(plain),
             (None, Some(wide)) => {
-                let plain = self.convert(wide, DType::BF16);
+                let plain = self.narrowed(wide)?;
                 self.held.insert(p, Held { plain: Some(plain), ..held });
                 Ok(plain)
             }
             (None, None) => unreachable!("a value is held in one way at least"),
         }
+    }
+
+    /// A float32 value that bfloat16 holds, as bfloat16: once for all its shapes, since the way back often asks for the
+    /// matrix that the way there had as a batch of rows.
+    fn narrowed(&mut self, wide: Port) -> Result<Port> {
+        if let Some(&plain) = self.narrowed.get(&wide) {
+            return Ok(plain);
+        }
+        let node = &self.out.nodes[wide.node as usize];
+        let reshape = match &node.kind {
+            NodeKind::Op(op) => {
+                let any: &dyn std::any::Any = op.as_ref();
+                any.is::<Reshape>().then(|| (op.clone(), node.inputs[0]))
+            }
+            _ => None,
+        };
+        let plain = match reshape {
+            Some((op, from)) => {
+                let from = self.narrowed(from)?;
+                let specs = op.infer(&[self.spec(from).clone()])?;
+                Port { node: self.push(op, smallvec![from], specs), output: 0 }
+            }
+            None => self.convert(wide, DType::BF16),
+        };
+        self.narrowed.insert(wide, plain);
+        Ok(plain)
     }
 
     /// A bfloat16 value of the old graph as float32.

@@ -147,7 +147,13 @@ impl Plan {
             Source::Packed { .. } => false,
         };
         let share_b = !dot && batch == 1 && pack_b && m > rows;
-        let k_chunks = if long { (k / K_CHUNK).min(16) } else if own { OWN_PIECES } else { 1 };
+        let k_chunks = if long {
+            (k / K_CHUNK).min(16)
+        } else if own {
+            OWN_PIECES
+        } else {
+            1
+        };
         let pack_a = if long { p.a_cs != 1 || collide } else { pack_a };
         let pack_b = if long { m > mr } else { pack_b };
         // Blocks of equal length.
