@@ -31,6 +31,8 @@ fn main() {
         (2048, 1024, 256, false, false),
         (2048, 256, 1024, false, true),
         (256, 1024, 2048, true, false),
+        (64, 256, 3200, true, false),
+        (128, 384, 8192, true, false),
         (1024, 256, 2048, true, false),
         (2048, 256, 256, false, false),
         (256, 256, 2048, true, false),

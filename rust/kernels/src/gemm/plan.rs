@@ -20,12 +20,20 @@ const COLUMNS: usize = 256;
 const TASK: usize = 400_000;
 /// Enough tasks to keep many cores busy.
 const TASKS: usize = 16;
-/// Length of a piece of the sum where few tiles make it worth while to cut the sum.
+/// Length of a piece of the sum, at least, where a small C makes it worth while to cut the sum: of at most [`FEW`] tasks.
 const K_CHUNK: usize = 512;
+/// Pieces of a sum, at most: each has a copy of C.
+const K_CHUNKS: usize = 16;
+/// Tasks of full size of which a small C consists.
+const FEW: usize = 2;
 
-/// Pieces of the sum, rows and elements of C, where a small batch meets a large matrix.
+/// Pieces of the sum where a small batch meets a large matrix …
 const OWN_PIECES: usize = 4;
+/// … each of so many rows of it, at least …
+const OWN_LENGTH: usize = 128;
+/// … which are batches of so many rows, at most …
 const OWN_ROWS: usize = 64;
+/// … and so many elements of C.
 const OWN: usize = 1 << 12;
 
 /// Bytes of the first-level cache, at least, in pages of which the same places share the same few ways.
@@ -99,14 +107,15 @@ impl Plan {
         let mut columns = COLUMNS.min(n.next_multiple_of(nr));
         let mut rows = (ROWS / mr * mr).min(m.next_multiple_of(mr));
         let count = |rows: usize, columns: usize| m.div_ceil(rows) * n.div_ceil(columns) * batch;
+        // A small C and a long sum: pieces of the sum are the tasks, so that A and B are read and packed once.
         let long = !dot
             && !row
-            && count(rows, columns) <= 2
+            && count(rows, columns) <= FEW
             && k >= 4 * K_CHUNK
             && matches!(p.b, Source::Strided { .. });
         // A small batch meets a matrix that is much larger than C: each part of its rows then stays with one thread, the one
         // that also updates it.
-        let own = batch == 1 && m <= OWN_ROWS && m * n <= OWN && k >= 4 * OWN_PIECES * 32;
+        let own = batch == 1 && m <= OWN_ROWS && m * n <= OWN && k >= OWN_PIECES * OWN_LENGTH;
         let own = own && p.a_cs == 1 && matches!(p.b, Source::Strided { cs: 1, .. }) && !dot && !row;
         // Cut columns first (each panel of B is then packed once), but not to strips that would stream all of A past a
         // panel or two; what is left to cut is cut next.
@@ -148,14 +157,15 @@ impl Plan {
         };
         let share_b = !dot && batch == 1 && pack_b && m > rows;
         let k_chunks = if long {
-            (k / K_CHUNK).min(16)
+            (k / K_CHUNK).min(K_CHUNKS)
         } else if own {
             OWN_PIECES
         } else {
             1
         };
         let pack_a = if long { p.a_cs != 1 || collide } else { pack_a };
-        let pack_b = if long { m > mr } else { pack_b };
+        // Few tiles read a piece of B in the second-level cache faster than it is packed.
+        let pack_b = if long { m > 8 * mr } else { pack_b };
         // Blocks of equal length.
         let most = block_length(l);
         let kc = k.div_ceil(k.div_ceil(most).max(1)).next_multiple_of(8).clamp(8, most);
