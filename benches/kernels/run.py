@@ -17,22 +17,19 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import goals  # noqa: E402
+import limits  # noqa: E402
 import table  # noqa: E402
 from calls import kernels  # noqa: E402
-from rivals import ROOT, default_python, interpreters, spawn  # noqa: E402
+from rivals import default_python, interpreters, spawn  # noqa: E402
 
 FRAMEWORKS = ["rkeras", "numpy", "torch", "torch-channels-last", "jax"]
-CARGO = ["cargo", "bench", "--quiet", "--profile", "fast", "--manifest-path", ROOT / "Cargo.toml"]
-CARGO += ["-p", "rkeras-kernels", "--bench", "single", "--"]
 
 
 def kernels_of_ours(cores, seconds):
     """Kernel -> seconds, and what the machine can do at most: {"peak": GFLOP/s, "triad": GB/s}."""
     wanted = [",".join([kernel.op, *map(str, kernel.sizes)]) for kernel in kernels()]
-    found = spawn([*CARGO, seconds, *wanted], 1800, RKERAS_NUM_THREADS=str(cores))
-    if "failed" in found:
-        raise SystemExit(f"the kernels of rkeras could not be measured: {found['failed']}")
-    return dict(zip([kernel.what for kernel in kernels()], found.pop("times"))), found
+    times, limit = limits.measured(cores, seconds, wanted)
+    return dict(zip([kernel.what for kernel in kernels()], times)), limit
 
 
 def goal_of(kernel, limit):
@@ -60,17 +57,17 @@ def main():
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     rows = []
     for used in sorted({1, cores}):
-        runs, limits = {}, []
+        runs, found = {}, []
         for _ in range(rounds):
             for name, python in pythons.items():
                 if name == table.OURS and not (args.eager or args.quick):
                     run, limit = kernels_of_ours(used, seconds)
-                    limits.append(limit)
+                    found.append(limit)
                 else:
                     run = spawn([python, HERE / "calls.py", name, used, seconds])
                 if run is not None:
                     runs.setdefault(name, []).append(run)
-        limit = {key: max(found[key] for found in limits) for key in (limits[0] if limits else ())}
+        limit = {key: max(one[key] for one in found) for key in (found[0] if found else ())}
         suffix = f", {used} core{'s' * (used > 1)}"
         print(f"\nAt most{suffix}: {limit or 'not measured'}")
         notes = table.failures(runs)
