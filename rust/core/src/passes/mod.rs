@@ -36,7 +36,7 @@ pub struct Passes {
     pub simplify: bool,
     /// Hold bfloat16 as rounded float32.
     pub widen: bool,
-    /// Whether products of bfloat16 are left to the processor; `None`: if it has instructions for them.
+    /// Whether products of bfloat16 are left to the processor; `None`: large ones, if it has instructions for them.
     pub products: Option<bool>,
     /// Big patterns: products and convolutions with bias and activation.
     pub patterns: bool,
@@ -75,11 +75,14 @@ impl Ir {
             self.drop_dead();
         }
         if passes.widen {
-            let products = passes.products.unwrap_or_else(crate::ops::matmul::multiplies_bfloat16);
-            if products && passes.patterns {
+            let products = match passes.products {
+                None => crate::ops::matmul::multiplies_bfloat16().then_some(widen::LEAST),
+                Some(all) => all.then_some(0),
+            };
+            if let (Some(least), true) = (products, passes.patterns) {
                 // These products keep their type, and so take their bias and activation up before.
-                let of_tables = tables::products(&self);
-                patterns::epilogues(&mut self, |ir, node| widen::keeps(ir, node, &of_tables));
+                let others = widen::others(&self, least);
+                patterns::epilogues(&mut self, |ir, node| widen::keeps(ir, node, &others));
                 self.drop_dead();
             }
             self = widen::run(self, products)?;

@@ -41,14 +41,33 @@ struct Widen {
     narrowed: HashMap<Port, Port>,
 }
 
-/// A product of bfloat16 that stays one where processors have instructions for it: it is not `of_tables`.
-pub(super) fn keeps(ir: &Ir, node: u32, of_tables: &HashSet<u32>) -> bool {
+/// Multiply-adds from which on a product of bfloat16 is faster than one of float32 with the conversions around it.
+pub(super) const LEAST: usize = 8_000_000;
+
+/// A product of bfloat16 that stays one where processors have instructions for it: it is not among the `others`.
+pub(super) fn keeps(ir: &Ir, node: u32, others: &HashSet<u32>) -> bool {
     let half = ir.nodes[node as usize].specs[0].dtype == DType::BF16;
-    half && ir.downcast::<MatMul>(node).is_some() && !of_tables.contains(&node)
+    half && ir.downcast::<MatMul>(node).is_some() && !others.contains(&node)
 }
 
-/// Rewrites the graph; `products` says that products of bfloat16 stay what they are, unless a table is multiplied instead.
-pub(super) fn run(ir: Ir, products: bool) -> Result<Ir> {
+/// Products that become float32 in any case: of tables, and of fewer multiply-adds than `least`.
+pub(super) fn others(ir: &Ir, least: usize) -> HashSet<u32> {
+    let mut found = tables::products(ir);
+    let small = |&node: &u32| {
+        let n = &ir.nodes[node as usize];
+        let size = |p: &Port| ir.nodes[p.node as usize].specs[p.output as usize].shape.len();
+        let sizes = [n.inputs.first().and_then(size), n.inputs.get(1).and_then(size), n.specs[0].shape.len()];
+        // (rows · k) · (k · columns) · (rows · columns) is a square; a batch of matrices only makes it larger.
+        let work = sizes.into_iter().try_fold(1.0, |work, size| Some(work * size? as f64)).map(f64::sqrt);
+        ir.downcast::<MatMul>(node).is_some() && work.is_some_and(|work| work < least as f64)
+    };
+    found.extend((0..ir.nodes.len() as u32).filter(small));
+    found
+}
+
+/// Rewrites the graph; products of bfloat16 of at least `products` multiply-adds stay what they are, unless a table is
+/// multiplied instead; `None`: no products.
+pub(super) fn run(ir: Ir, products: Option<usize>) -> Result<Ir> {
     if !ir.nodes.iter().any(|n| n.specs.iter().any(|s| s.dtype == DType::BF16)) {
         return Ok(ir);
     }
@@ -58,11 +77,11 @@ pub(super) fn run(ir: Ir, products: bool) -> Result<Ir> {
         exact: HashSet::new(),
         narrowed: HashMap::new(),
     };
-    let of_tables = if products { tables::products(&ir) } else { HashSet::new() };
+    let others = products.map(|least| others(&ir, least));
     for (i, node) in ir.nodes.iter().enumerate() {
         match &node.kind {
             NodeKind::Op(op) => {
-                let keep = products && !of_tables.contains(&(i as u32));
+                let keep = others.as_ref().is_some_and(|others| !others.contains(&(i as u32)));
                 if !w.cast(&ir, i, op)? && !w.widened(&ir, i, op, keep)? {
                     w.as_it_was(node, i)?;
                 }
