@@ -11,7 +11,6 @@ rkeras could be at most beside it: a goal above that is out of reach of any arit
 """
 
 import argparse
-import json
 import math
 import os
 import re
@@ -21,9 +20,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-import goals  # noqa: E402
 import limits  # noqa: E402
 import table  # noqa: E402
+from compiled import first_batch  # noqa: E402
 from workloads import WORKLOADS  # noqa: E402
 
 CACHED = 32 << 20  # bytes of weights, gradients and moments that may stay in a cache from step to step
@@ -73,18 +72,11 @@ def step(workload):
     import rkeras as keras
 
     work = WORKLOADS[workload]
-    x, y = (part[: work.batch] for part in work.load(0))
-    model = work.model(keras)
-    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    if work.train:
-        model.train_on_batch(x, y)
-    else:
-        model.predict(x, batch_size=work.batch, verbose=0)
-    [compiled] = (model._steps_or_new()).compiled.values()
-    compiled.program.profile()
-    compiled.program(*((x, y) if work.train else (x,)))
+    model, program, batch = first_batch(keras, work, work.train)
+    program.profile()
+    program(*batch)
     packed = {}
-    flop = sum(operations(words, packed) for words, _ in compiled.program.times())
+    flop = sum(operations(words, packed) for words, _ in program.times())
     count = sum(math.prod(v.shape) for v in model.trainable_variables) if work.train else 0
     return flop / 1e9, 28 * count if 16 * count > CACHED else 0
 
@@ -96,7 +88,7 @@ def main():
     parser.add_argument("--workloads", default=",".join(n for n, w in WORKLOADS.items() if n != "subclassed"))
     parser.add_argument("--rows", nargs="*", default=[], help="files that `run.py --json` wrote")
     args = parser.parse_args()
-    speeds = {row["name"]: row["values"] for file in args.rows for row in json.loads(Path(file).read_text())}
+    rows = {row.name: row for file in args.rows for row in table.load(file)}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     _, most = limits.measured(cores, 0.2)
     print(f"At most on {cores} cores: {most['peak']:.0f} GFLOP/s, {most['triad']:.0f} GB/s\n")
@@ -108,15 +100,12 @@ def main():
         gflop, moved = step(name)
         least = gflop / most["peak"] + moved / most["triad"] / 1e9
         line = f"{name:18} {gflop:8.3f} {moved / 1e6:8.0f} {least * 1e3:9.3f}"
-        found = {n: v for n, v in speeds.get(name, {}).items() if v}
-        rivals = {n: v for n, v in found.items() if n != table.OURS}
-        if rivals and table.OURS in found:
-            share = {n: least * v / work.batch for n, v in found.items()}
-            best = max(rivals, key=rivals.get)
-            goal = goals.SPEED[name].words("") if name in goals.SPEED else ""
-            line += (
-                f" {share[table.OURS]:18.0%} {share[best]:12.0%} {1 / share[best]:9.2f} {goal:>8}  ({best})"
-            )
+        row = rows.get(name)
+        if row and row.ratio() is not None:
+            best, speed = row.rival()
+            ours, theirs = (least * v / work.batch for v in (row.values[table.OURS], speed))
+            goal = row.goal.words("") if row.goal else ""
+            line += f" {ours:18.0%} {theirs:12.0%} {1 / theirs:9.2f} {goal:>8}  ({best})"
         print(line, flush=True)
 
 

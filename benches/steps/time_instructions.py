@@ -7,6 +7,7 @@ python benches/steps/time_instructions.py convnet --policy mixed_bfloat16
 
 import argparse
 
+from compiled import first_batch
 from workloads import WORKLOADS
 
 
@@ -24,12 +25,7 @@ def main():
     keras.mixed_precision.set_global_policy(args.policy)
     work = WORKLOADS[args.workload]
     batch = work.batch
-    x, y = (part[:batch] for part in work.load(0))
-    model = work.model(keras)
-    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.train_on_batch(x, y)
-    [compiled] = model._steps_or_new().compiled.values()
-    program = compiled.program
+    _, program, (x, y) = first_batch(keras, work, train=True)
     for _ in range(3):
         program(x, y)
     program.profile()

@@ -3,10 +3,8 @@
 //! Packing reads each element once; from beyond the caches it would wait for most of them. The second-level cache has
 //! room for the next block beside the one at work.
 
+use super::plan::LINE;
 use crate::isa::prefetch_far;
-
-/// Bytes of a line of the cache.
-const LINE: usize = 64;
 
 /// Lines of the cache at a stride.
 #[derive(Clone, Copy)]
@@ -33,7 +31,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// `long` x `short` elements at `at`, whose strides are `strides` elements, if one of these is 1.
+    /// `sizes` elements at `at`, `strides` elements apart along each axis, if one of the strides is 1.
     pub fn of<T>(at: *const T, sizes: (usize, usize), strides: (usize, usize)) -> Option<Part> {
         let size = size_of::<T>();
         let (rows, width, stride) = match strides {

@@ -43,7 +43,7 @@ const SECOND_LEVEL: usize = 256 << 10;
 /// Tiles of rows that pass by at a time; the next ones are asked for meanwhile.
 const STREAM: usize = 3;
 /// Bytes of a line of the cache; a vector pair of B takes two.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 /// Bytes after which the places of the first-level cache repeat.
 const PAGE: usize = 4096;
 
