@@ -3,8 +3,8 @@
 use super::ConvShape;
 use super::direct::{self, Finish, Panels, Taps};
 use super::geometry::{Axis, Geometry, Place};
-use super::winograd::{self, Points};
-use super::{outer, strips, winograd_outer};
+use super::winograd::{self, Points, Way};
+use super::{outer, strips};
 use crate::buffer::{AllocError, Buffer};
 use crate::convert::{elements, elements_mut};
 use crate::gemm::{Epilogue, Mat, PackedB, Scalar, gemm_at};
@@ -204,8 +204,8 @@ pub(super) fn kernel_grad<T: Scalar>(
     let co = s.c_out / s.groups;
     for group in 0..s.groups {
         let g = Geometry::new(s, group);
-        if s.groups == 1 && winograd_outer::pays::<T>(&g, co) {
-            return winograd_outer::kernel_grad(l, &g, x, dy, co, dw, db);
+        if s.groups == 1 && winograd::pays::<T>(&g, co) {
+            return winograd::kernel_grad(l, &g, x, dy, co, dw, db);
         }
         let db = db.as_deref_mut();
         outer::kernel_grad(l, &g, x, dy, [group * co, s.c_out, co], dw, [group * co, s.c_out], db)?;
@@ -230,7 +230,7 @@ fn convolve<T: Scalar>(
 enum Ready<T> {
     Strips(PackedB<T>),
     Panels(Buffer, usize),
-    Points(Buffer, usize),
+    Points(Way, Buffer, usize),
 }
 
 impl<T: Scalar> Ready<T> {
@@ -247,12 +247,12 @@ impl<T: Scalar> Ready<T> {
         }
         let mut packed = Buffer::scratch(kernel.packed_len(l) * size_of::<T>())?;
         let panels = kernel.pack(l, elements_mut::<T>(packed.bytes_mut()));
-        if !winograd::fits::<T>(g, n) {
+        let Some(way) = Way::fitting::<T>(g, n) else {
             return Ok(Ready::Panels(packed, n));
-        }
-        let mut points = Buffer::scratch(Points::<T>::len(l, c, n) * size_of::<T>())?;
-        Points::fill(l, panels, c, elements_mut::<T>(points.bytes_mut()));
-        Ok(Ready::Points(points, n))
+        };
+        let mut points = Buffer::scratch(way.len::<T>(l, c, n) * size_of::<T>())?;
+        way.transform(l, panels, c, elements_mut::<T>(points.bytes_mut()));
+        Ok(Ready::Points(way, points, n))
     }
 
     /// Runs the convolution that the kernel was prepared for, direct ones in at least `tasks` tasks.
@@ -277,8 +277,8 @@ impl<T: Scalar> Ready<T> {
                 let panels = Panels { data: elements(packed.bytes()), k: g.k(), n, nr };
                 direct::convolve(l, g, x, panels, finish, y, place, tasks)
             }
-            &Ready::Points(ref points, n) => {
-                let points = Points { data: elements(points.bytes()), n, nr };
+            &Ready::Points(way, ref points, n) => {
+                let points = Points { way, data: elements(points.bytes()), n, nr };
                 winograd::convolve(l, g, x, points, finish, y, place)
             }
         }
@@ -339,10 +339,9 @@ pub(super) fn packed_len<T: Scalar>(l: Level, s: &ConvShape) -> Option<usize> {
     if s.groups != 1 || g.is_plain() || g.axes[2].n_out < NARROW || s.w_len() == 0 {
         return None;
     }
-    Some(if winograd::fits::<T>(&g, s.c_out) {
-        Points::<T>::len(l, s.c_in, s.c_out)
-    } else {
-        s.c_out.next_multiple_of(direct::panel_columns::<T>(l)) * g.k()
+    Some(match Way::fitting::<T>(&g, s.c_out) {
+        Some(way) => way.len::<T>(l, s.c_in, s.c_out),
+        None => s.c_out.next_multiple_of(direct::panel_columns::<T>(l)) * g.k(),
     })
 }
 
@@ -351,9 +350,9 @@ pub(super) fn pack<T: Scalar>(l: Level, s: &ConvShape, w: &[T], out: &mut [T]) -
     let g = Geometry::new(s, 0);
     let taps: Vec<usize> = (0..s.taps()).collect();
     let kernel = whole(s, w, &taps);
-    if winograd::fits::<T>(&g, s.c_out) {
+    if let Some(way) = Way::fitting::<T>(&g, s.c_out) {
         let mut packed = Buffer::scratch(kernel.packed_len(l) * size_of::<T>())?;
-        Points::fill(l, kernel.pack(l, elements_mut::<T>(packed.bytes_mut())), s.c_in, out);
+        way.transform(l, kernel.pack(l, elements_mut::<T>(packed.bytes_mut())), s.c_in, out);
     } else {
         kernel.pack(l, out);
     }
@@ -370,8 +369,8 @@ pub(super) fn forward_packed<T: Scalar>(
     y: &mut [T],
 ) -> Result<(), AllocError> {
     let (g, n, nr) = (Geometry::new(s, 0), s.c_out, direct::panel_columns::<T>(l));
-    if winograd::fits::<T>(&g, n) {
-        return winograd::convolve(l, &g, x, Points { data, n, nr }, finish, y, &everywhere(s));
+    if let Some(way) = Way::fitting::<T>(&g, n) {
+        return winograd::convolve(l, &g, x, Points { way, data, n, nr }, finish, y, &everywhere(s));
     }
     direct::convolve(l, &g, x, Panels { data, k: g.k(), n, nr }, finish, y, &everywhere(s), direct::TASKS)
 }

@@ -18,7 +18,6 @@ mod strips;
 mod tests;
 mod tile;
 mod winograd;
-mod winograd_outer;
 
 use crate::buffer::AllocError;
 use crate::gemm::Scalar;
