@@ -9,7 +9,10 @@ use peak::Aligned;
 use rkeras_kernels::conv::{ConvShape, forward};
 use rkeras_kernels::gemm::{Epilogue, Mat, gemm};
 use rkeras_kernels::map::{Binary, Unary, binary, unary};
-use rkeras_kernels::norm::{layer_norm, layer_norm_grad};
+use rkeras_kernels::norm::{
+    Gate, channel_factors, channel_grad, channel_grad_sums, channel_moments, channel_normalize, layer_norm,
+    layer_norm_grad,
+};
 use rkeras_kernels::par;
 
 fn main() {
@@ -61,6 +64,23 @@ fn time(kernel: &str, seconds: f64) -> f64 {
             let (mean, rstd, mut gain, mut shift) = (zeros(rows), draw(rows), zeros(n), zeros(n));
             peak::fastest(seconds, || {
                 layer_norm_grad(&x, &dy, n, None, &mean, &rstd, true, &mut dx, &mut gain, &mut shift)
+            })
+        }
+        ("batch norm", &[rows, n]) => {
+            let (x, mut y) = (draw(rows * n), zeros(rows * n));
+            let (mut mean, mut var, beta) = (zeros(n), zeros(n), draw(n));
+            peak::fastest(seconds, || {
+                channel_moments(&x, n, &mut mean, &mut var);
+                channel_normalize(&x, &mean, &channel_factors(None, &var, 1e-3), &beta, true, false, &mut y)
+            })
+        }
+        ("batch norm gradient", &[rows, n]) => {
+            let (x, dy, mut dx) = (draw(rows * n), draw(rows * n), zeros(rows * n));
+            let (mean, scale, mut gain, mut shift) = (draw(n), draw(n), zeros(n), zeros(n));
+            peak::fastest(seconds, || {
+                let gate = Some(Gate { scale: &scale, offset: &mean });
+                channel_grad_sums(&x, &dy, &mean, gate, &mut shift, &mut gain);
+                channel_grad(&x, &dy, &mean, [&scale, &mean, &shift], gate, false, &mut dx)
             })
         }
         (op, sizes) => {

@@ -451,6 +451,8 @@ impl<T: Float> Rows<T> {
 
 /// Rows between two visits to the float64 totals of a channel sum.
 const ROWS: usize = 64;
+/// Rows that meet the values of some channels before the next channels: few, so that memory is still read in order.
+const BLOCK_ROWS: usize = 8;
 
 /// What a relu behind batch norm let through: channels are positive where `(x - mean) scale + offset` is.
 #[derive(Clone, Copy, Debug)]
@@ -771,17 +773,23 @@ impl<T: Float> Kernel for Affine<'_, T> {
     #[inline(always)]
     fn run<S: Isa>(mut self) {
         let (c, width) = (self.m.len(), <T::V<S> as Lanes>::N);
-        let (len, y) = (self.y.len(), std::mem::take(&mut self.y).as_mut_ptr());
-        for row in (0..len).step_by(c) {
+        let y = std::mem::take(&mut self.y);
+        let (rows, y) = (y.len() / c, y.as_mut_ptr());
+        for top in (0..rows).step_by(BLOCK_ROWS) {
+            let rows = top..(top + BLOCK_ROWS).min(rows);
+            let mut i = 0;
             // SAFETY: rows of c channels exist in x, dy and y, and c values per channel in the vectors.
             unsafe {
-                let mut i = 0;
+                while i + 4 * width <= c {
+                    self.block::<T::V<S>, 4, true>(rows.clone(), i, 0, y);
+                    i += 4 * width;
+                }
                 while i + width <= c {
-                    self.vector::<T::V<S>, true>(row, i, width, y);
+                    self.block::<T::V<S>, 1, true>(rows.clone(), i, 0, y);
                     i += width;
                 }
                 if i < c {
-                    self.vector::<T::V<S>, false>(row, i, c - i, y);
+                    self.block::<T::V<S>, 1, false>(rows, i, c - i, y);
                 }
             }
         }
@@ -789,33 +797,45 @@ impl<T: Float> Kernel for Affine<'_, T> {
 }
 
 impl<T: Float> Affine<'_, T> {
-    /// `n` channels from `i` on.
+    /// Some rows of `K` vectors of channels from `i` on (or of `n` channels): what belongs to channels stays in registers.
     #[inline(always)]
-    unsafe fn vector<V: Lanes<T = T>, const WHOLE: bool>(&self, row: usize, i: usize, n: usize, y: *mut T) {
-        let zero = V::splat(T::ZERO);
-        // SAFETY: passed on.
-        unsafe {
-            macro_rules! of {
-                ($v:expr) => {
-                    fetch::<V, WHOLE>($v.as_ptr().add(i), n)
-                };
-            }
-            let hat = fetch::<V, WHOLE>(self.x.as_ptr().add(row + i), n) - of!(self.m);
-            let mut v = hat.fma(of!(self.b), of!(self.d));
-            if let Some(dy) = self.dy {
-                let mut u = fetch::<V, WHOLE>(dy.as_ptr().add(row + i), n);
-                if let Some(gate) = self.gate {
-                    u = V::select(hat.fma(of!(gate.scale), of!(gate.offset)).gt(zero), u, zero);
+    unsafe fn block<V: Lanes<T = T>, const K: usize, const WHOLE: bool>(
+        &self,
+        rows: std::ops::Range<usize>,
+        i: usize,
+        n: usize,
+        y: *mut T,
+    ) {
+        let (c, zero) = (self.m.len(), V::splat(T::ZERO));
+        let of = |v: &[T]| -> [V; K] {
+            // SAFETY: passed on.
+            std::array::from_fn(|k| unsafe { fetch::<V, WHOLE>(v.as_ptr().add(i + k * V::N), n) })
+        };
+        let (m, a, b, d) = (of(self.m), of(self.a), of(self.b), of(self.d));
+        let (scale, offset) = self.gate.map_or(([zero; K], [zero; K]), |g| (of(g.scale), of(g.offset)));
+        for row in rows {
+            for k in 0..K {
+                let at = row * c + i + k * V::N;
+                // SAFETY: passed on.
+                unsafe {
+                    let hat = fetch::<V, WHOLE>(self.x.as_ptr().add(at), n) - m[k];
+                    let mut v = hat.fma(b[k], d[k]);
+                    if let Some(dy) = self.dy {
+                        let mut u = fetch::<V, WHOLE>(dy.as_ptr().add(at), n);
+                        if self.gate.is_some() {
+                            u = V::select(hat.fma(scale[k], offset[k]).gt(zero), u, zero);
+                        }
+                        v = u.fma(a[k], v);
+                    }
+                    if self.relu {
+                        v = v.max_nan(zero);
+                    }
+                    if self.rounded {
+                        v = round_bfloat16(v);
+                    }
+                    send::<V, WHOLE>(v, y.add(at), n);
                 }
-                v = u.fma(of!(self.a), v);
             }
-            if self.relu {
-                v = v.max_nan(zero);
-            }
-            if self.rounded {
-                v = round_bfloat16(v);
-            }
-            send::<V, WHOLE>(v, y.add(row + i), n);
         }
     }
 }

@@ -121,6 +121,28 @@ impl Drop for Session {
     }
 }
 
+/// While it lives, regions that this thread starts are run by this thread alone.
+#[derive(Debug)]
+pub struct Alone {
+    before: bool,
+    /// It belongs to its thread.
+    here: std::marker::PhantomData<*const ()>,
+}
+
+impl Alone {
+    /// Sends nobody for help until it is dropped.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Alone {
+        Alone { before: INSIDE.replace(true), here: std::marker::PhantomData }
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        INSIDE.set(self.before);
+    }
+}
+
 /// Runs `work(0)`, …, `work(chunks - 1)`, possibly on several threads, and returns when all are done. Inside of
 /// another region, and when another thread's region is running, the chunks run one after the other. A panic in a
 /// chunk comes out here after the others have finished.

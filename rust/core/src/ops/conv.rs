@@ -313,17 +313,7 @@ impl Op for Conv {
         };
         let (xs, ks) = (sizes(x)?, sizes(k)?);
         let rank = self.window.strides.len();
-        let dx = if cx.needs[0] {
-            let op = ConvInputGrad {
-                conv: self.plain(),
-                sizes: xs[1..=rank].to_vec(),
-                channels: xs[rank + 1],
-                rounded: false,
-            };
-            Some(push1(op, &[dy.clone(), k.clone()])?)
-        } else {
-            None
-        };
+        // The kernel's gradient first: what reads dx is next then, and finds it in the cache.
         let dk = if cx.needs[1] {
             let op = ConvKernelGrad {
                 conv: self.plain(),
@@ -332,6 +322,17 @@ impl Op for Conv {
                 bias: false,
             };
             Some(push1(op, &[x.clone(), dy.clone()])?)
+        } else {
+            None
+        };
+        let dx = if cx.needs[0] {
+            let op = ConvInputGrad {
+                conv: self.plain(),
+                sizes: xs[1..=rank].to_vec(),
+                channels: xs[rank + 1],
+                rounded: false,
+            };
+            Some(push1(op, &[dy.clone(), k.clone()])?)
         } else {
             None
         };

@@ -106,11 +106,7 @@ impl Op for MatMul {
         let (a, b, dy) = (&cx.x[0], &cx.x[1], &cx.dy(0)?);
         let (ta, tb) = (self.transpose_a, self.transpose_b);
         // With A' = A or Aᵀ: dA' = dY·B'ᵀ, dB' = A'ᵀ·dY, each transposed back by swapping factors.
-        let da = match (cx.needs[0], ta) {
-            (false, _) => None,
-            (_, false) => Some(matmul(dy, b, false, !tb)?),
-            (_, true) => Some(matmul(b, dy, tb, true)?),
-        };
+        // The gradient of B (weights, mostly) first: what reads dA is next then, and finds it in the cache.
         let db = match (cx.needs[1], tb) {
             (false, _) => None,
             // A batch of activations times one matrix: all rows at once instead of a product per sample.
@@ -122,6 +118,11 @@ impl Op for MatMul {
                 Some(matmul(&rows_of(dy)?, &rows_of(a)?, true, false)?)
             }
             (_, true) => Some(matmul(dy, a, true, ta)?),
+        };
+        let da = match (cx.needs[0], ta) {
+            (false, _) => None,
+            (_, false) => Some(matmul(dy, b, false, !tb)?),
+            (_, true) => Some(matmul(b, dy, tb, true)?),
         };
         if self.bias || self.activation.is_some() || self.rounded {
             return Err(Error::internal("matmul", "a gradient asked of a product with an epilogue"));

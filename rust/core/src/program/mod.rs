@@ -1,6 +1,7 @@
 //! Programs: a traced function as a flat list of instructions over one arena, with variables updated in place.
 
 mod cache;
+mod pace;
 mod plan;
 mod run;
 
@@ -27,6 +28,8 @@ pub struct Program {
     times: Option<Vec<u64>>,
     /// The versions of the variables that the frozen instructions last read.
     frozen: Option<Vec<u64>>,
+    /// Whether all threads take part.
+    pace: pace::Pace,
     /// What the compiler did.
     pub stats: Stats,
 }
@@ -73,6 +76,7 @@ impl Program {
             faults: Faults::default(),
             times: None,
             frozen: None,
+            pace: pace::Pace::default(),
             stats,
         })
     }

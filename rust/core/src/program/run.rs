@@ -31,7 +31,8 @@ impl Program {
 
     /// Runs it and writes the results to the given bytes.
     pub fn run_into(&mut self, inputs: &[&Tensor], results: &mut [&mut [u8]]) -> Result<()> {
-        let _session = par::Session::new();
+        let alone = self.pace.alone().then(par::Alone::new);
+        let session = alone.is_none().then(par::Session::new);
         let _flush = FlushDenormals::new();
         self.check_inputs(inputs)?;
         let inputs: SmallVec<[Tensor; 4]> = inputs.iter().map(|t| t.contiguous()).collect::<Result<_>>()?;
@@ -54,6 +55,7 @@ impl Program {
         // What depends on variables alone holds until one of them is written.
         let versions: Vec<u64> = plan.frozen.iter().map(|&v| plan.variables[v].version()).collect();
         let holds = self.frozen.as_ref() == Some(&versions);
+        let begin = Instant::now();
         self.frozen = None;
         {
             let mut w = Workspace::with_capacity(1 + guards.len() + plan.constants.len() + inputs.len());
@@ -114,7 +116,11 @@ impl Program {
                 plan.variables[*v].touch();
             }
         }
+        drop((alone, session));
         self.stats.runs += 1;
+        if par::threads() > 1 {
+            self.pace.took(begin.elapsed());
+        }
         self.faults.take(&self.name)?;
         // Only now: what failed must fail again.
         self.frozen = Some(versions);
