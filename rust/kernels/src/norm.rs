@@ -807,12 +807,21 @@ impl<T: Float> Affine<'_, T> {
         y: *mut T,
     ) {
         let (c, zero) = (self.m.len(), V::splat(T::ZERO));
-        let of = |v: &[T]| -> [V; K] {
-            // SAFETY: passed on.
-            std::array::from_fn(|k| unsafe { fetch::<V, WHOLE>(v.as_ptr().add(i + k * V::N), n) })
-        };
-        let (m, a, b, d) = (of(self.m), of(self.a), of(self.b), of(self.d));
-        let (scale, offset) = self.gate.map_or(([zero; K], [zero; K]), |g| (of(g.scale), of(g.offset)));
+        macro_rules! of {
+            ($v:expr) => {{
+                let mut values = [zero; K];
+                for k in 0..K {
+                    // SAFETY: passed on.
+                    values[k] = unsafe { fetch::<V, WHOLE>($v.as_ptr().add(i + k * V::N), n) };
+                }
+                values
+            }};
+        }
+        let (m, a, b, d) = (of!(self.m), of!(self.a), of!(self.b), of!(self.d));
+        let (mut scale, mut offset) = ([zero; K], [zero; K]);
+        if let Some(gate) = self.gate {
+            (scale, offset) = (of!(gate.scale), of!(gate.offset));
+        }
         for row in rows {
             for k in 0..K {
                 let at = row * c + i + k * V::N;

@@ -6,9 +6,12 @@ use super::pack::{self, Raw};
 use super::store;
 use super::tiles::{self, BLOCK, Block, Operands, PANEL, STEP, Tiles};
 use crate::buffer::{AllocError, Buffer};
+use crate::convert::{Kind, convert_bytes, elements_mut};
 use crate::gemm::Epilogue;
+use crate::gemm::plan::place;
 use crate::isa::Narrow;
 use crate::par;
+use crate::shared::Shared;
 
 /// Bytes of A and B that a task works with.
 const CACHE: usize = 1 << 20;
@@ -79,11 +82,79 @@ impl Plan {
     }
 }
 
+/// Length of a piece of the sum, at least, and how many there are, at most, where a small C has a long sum: the gradient of
+/// weights, summed over the rows of a batch. Whoever made those rows has them in its cache, and packs them once.
+const LENGTH: usize = 512;
+const PIECES: usize = 8;
+/// Elements of such a C.
+const SMALL: usize = 1 << 16;
+
 /// Runs the product for every offset.
 ///
 /// # Safety
 /// Every element that the product names exists, for every offset; results are disjoint; the machine has the level.
-pub(super) unsafe fn run(mut p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), AllocError> {
+pub(super) unsafe fn run(p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), AllocError> {
+    let long = p.k >= 4 * LENGTH && p.m * p.n <= SMALL && p.ep.bias.is_none() && p.ep.activation.is_none();
+    let &[[oa, ob, oc]] = offsets else {
+        // SAFETY: passed on.
+        return unsafe { whole(p, offsets) };
+    };
+    if !long {
+        // SAFETY: passed on.
+        return unsafe { whole(p, offsets) };
+    }
+    let (pieces, size) = ((p.k / LENGTH).min(PIECES), p.m * p.n);
+    let mut copies = Buffer::scratch(4 * pieces * size)?;
+    let at = copies.bytes_mut().as_mut_ptr() as usize;
+    let start = |piece: usize| if piece == pieces { p.k } else { piece * p.k / pieces / STEP * STEP };
+    let missing = AtomicUsize::new(0);
+    let product = &p;
+    par::run(pieces, |piece| {
+        let p = product;
+        let (from, to) = (start(piece), start(piece + 1));
+        let part = Product {
+            k: to - from,
+            a: Raw { at: p.a.at.wrapping_add(oa + from * p.a.cs), ..p.a },
+            b: Raw { at: p.b.at.wrapping_add(ob + from * p.b.rs), ..p.b },
+            c: (at as *mut u8).wrapping_add(4 * piece * size),
+            ldc: p.n,
+            half: false,
+            ..*p
+        };
+        // SAFETY: a part of the sum, and a copy of C of its own.
+        if let Err(e) = unsafe { whole(part, &[[0; 3]]) } {
+            missing.fetch_max(e.bytes.max(1), Ordering::Relaxed);
+        }
+    });
+    match missing.into_inner() {
+        0 => {}
+        bytes => return Err(AllocError { bytes }),
+    }
+    let copies = Shared::new(elements_mut::<f32>(copies.bytes_mut()));
+    let (width, kind) = if p.half { (2, Kind::BF16) } else { (4, Kind::F32) };
+    par::run(p.m.div_ceil(PIECE), |block| {
+        let p = product;
+        for row in block * PIECE..((block + 1) * PIECE).min(p.m) {
+            // SAFETY: this row of every copy, and of C, belongs to this piece of work alone.
+            unsafe {
+                let sum = copies.part(row * p.n, p.n);
+                for piece in 1..pieces {
+                    let more = copies.part(piece * size + row * p.n, p.n);
+                    sum.iter_mut().zip(more).for_each(|(sum, x)| *sum += *x);
+                }
+                let c = std::slice::from_raw_parts_mut(p.c.add((oc + row * p.ldc) * width), p.n * width);
+                convert_bytes(Kind::F32, super::bytes_of(sum), kind, c);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Runs the product with whole sums.
+///
+/// # Safety
+/// As for [`run`].
+unsafe fn whole(mut p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), AllocError> {
     // B is always packed, A only where its rows are not contiguous: so the one that can be read where it lies, or the
     // smaller one, takes the place that fits.
     let cost = |a: Raw, a_len: usize, b_len: usize| if a.cs == 1 { b_len } else { a_len + b_len };
@@ -172,7 +243,7 @@ unsafe fn task(
     direct: bool,
     shared: (Option<usize>, Option<usize>),
 ) -> Result<(), AllocError> {
-    let (ti, tj) = (index % plan.m_tasks, index / plan.m_tasks);
+    let (ti, tj) = place(index, plan.m_tasks, plan.n_tasks, p.m >= p.n);
     let (i0, j0) = (ti * plan.rows, tj * plan.columns);
     let (m, n) = (plan.rows.min(p.m - i0), plan.columns.min(p.n - j0));
     let own_a = !direct && shared.0.is_none();

@@ -10,6 +10,7 @@ use super::tiles;
 use crate::buffer::{AllocError, Buffer};
 use crate::gemm::micro::{self, Out};
 use crate::gemm::narrow::tiles::{Block, Tiles};
+use crate::gemm::plan::place;
 use crate::gemm::{Epilogue, Product, Source, activate_part, pieces};
 use crate::isa::{Isa, Kernel, Lanes, Level, dispatch};
 use crate::map::Unary;
@@ -88,13 +89,14 @@ pub(super) unsafe fn run(p: &Product<'_, f32>, offsets: &[[usize; 3]]) -> Result
     par::run(tasks * plan.pieces * offsets.len(), |index| {
         let (which, index) = (index / (tasks * plan.pieces), index % (tasks * plan.pieces));
         let (piece, index) = (index / tasks, index % tasks);
+        let (i, j) = place(index, plan.m_tasks, plan.n_tasks, p.m >= p.n);
         // SAFETY: the caller's promise; a piece of the sum has a copy of C of its own.
         unsafe {
             let mut task = Task {
                 job,
                 offset: offsets[which],
-                rows: Plan::part(index % plan.m_tasks, plan.m_tasks, p.m),
-                columns: Plan::part(index / plan.m_tasks, plan.n_tasks, p.n),
+                rows: Plan::part(i, plan.m_tasks, p.m),
+                columns: Plan::part(j, plan.n_tasks, p.n),
                 c: p.c.add(offsets[which][2]),
                 ldc: p.ldc,
                 accumulate: p.accumulate,
