@@ -3,6 +3,8 @@
 //! Negative indices count from the end. An index outside the axis is held to its nearest end, and the flag that
 //! every call takes is set, so that the caller can report it after the step.
 
+use crate::buffer::Buffer;
+use crate::convert::elements_mut;
 use crate::isa::level;
 use crate::map::{Binary, Number};
 use crate::shared::{GRAIN, Shared, ranges, rows_per_chunk};
@@ -88,7 +90,7 @@ pub enum Scatter {
 }
 
 /// `out[o, index[k], :] op= updates[o, k, :]` with `dims = [outer, axis, inner]` of `out`. Rows that share a place are
-/// applied in the order of `k`, whatever the number of threads.
+/// applied in the order of `k`, or, where many are added to few places, in pieces of it, whatever the number of threads.
 pub fn scatter<T: Number, I: Index>(
     op: Scatter,
     updates: &[T],
@@ -109,6 +111,21 @@ pub fn scatter<T: Number, I: Index>(
         return;
     }
     assert!(axis > 0, "scatter: {k} indices into an empty axis");
+    let pieces = (k / (LEAST_PER_PLACE * axis)).min(PIECES);
+    if op == Scatter::Add && outer == 1 && pieces > 1 && k * inner >= PIECES * GRAIN {
+        let room = Buffer::zeroed(pieces * out.len() * size_of::<T>());
+        if let Ok(mut room) = room {
+            return add_in_pieces(
+                updates,
+                index,
+                [axis, inner],
+                pieces,
+                elements_mut(room.bytes_mut()),
+                out,
+                outside,
+            );
+        }
+    }
     // Destinations are dealt into ranges of rows; within a range the order of the indices is kept.
     let ranges_of_rows = (outer * k * inner).div_ceil(GRAIN).clamp(1, 64).div_ceil(outer.min(64)).min(axis);
     let rows = axis.div_ceil(ranges_of_rows);
@@ -150,6 +167,55 @@ pub fn scatter<T: Number, I: Index>(
             }
         }
     });
+}
+
+/// Pieces of the updates, at most, and updates per place in each of them, at least, where many updates meet few places.
+const PIECES: usize = 8;
+const LEAST_PER_PLACE: usize = 4;
+
+/// `out[index[k], :] += updates[k, :]`: every piece of the updates is added up for itself (in `sums`, which are zero), then
+/// the pieces in their order. A thread reads the updates that it made, where destinations dealt to threads would have it
+/// read those of all; between cores without a common cache that costs more than the sums.
+fn add_in_pieces<T: Number, I: Index>(
+    updates: &[T],
+    index: &[I],
+    [axis, inner]: [usize; 2],
+    pieces: usize,
+    sums: &mut [T],
+    out: &mut [T],
+    outside: &AtomicBool,
+) {
+    let (k, l, size) = (index.len(), level(), axis * inner);
+    {
+        let sums = Shared::new(&mut *sums);
+        ranges(pieces, 1, |start, end| {
+            for piece in start..end {
+                // SAFETY: one part per piece.
+                let sums = unsafe { sums.part(piece * size, size) };
+                for i in piece * k / pieces..(piece + 1) * k / pieces {
+                    let at = place(index[i], axis, outside) * inner;
+                    add_to(l, &mut sums[at..at + inner], &updates[i * inner..][..inner]);
+                }
+            }
+        });
+    }
+    let (sums, out) = (&*sums, Shared::new(out));
+    ranges(axis, rows_per_chunk(pieces * inner), |start, end| {
+        let at = start * inner..end * inner;
+        // SAFETY: chunks are disjoint.
+        let out = unsafe { out.part(at.start, at.len()) };
+        for piece in 0..pieces {
+            add_to(l, out, &sums[piece * size..][at.clone()]);
+        }
+    });
+}
+
+/// `x += y`
+fn add_to<T: Number>(l: crate::isa::Level, x: &mut [T], y: &[T]) {
+    assert_eq!(x.len(), y.len());
+    let p = x.as_mut_ptr();
+    // SAFETY: both have as many elements; the result takes the place of the first.
+    unsafe { T::binary_raw(l, Binary::Add, p, 1, y.as_ptr(), 1, p, x.len()) }
 }
 
 /// `out[o, k, i] = x[o, index[o, k, i], i]` with `dims = [outer, axis, inner]` of `x` and `k` places along the axis.
@@ -298,5 +364,24 @@ mod tests {
         let mut h = [9.0f32; 9];
         one_hot(&[1i64, 3, 0], 3, 1.0, 0.0, &mut h);
         assert_eq!(h, [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn many_updates_of_few_places_in_pieces() {
+        let (k, axis, inner) = (5000, 70, 96);
+        let index: Vec<i32> = (0..k).map(|i| i * 7919 % axis - if i % 3 == 0 { axis } else { 0 }).collect();
+        let (axis, inner) = (axis as usize, inner as usize);
+        let updates: Vec<f64> = (0..k as usize * inner).map(|i| (i * 31 % 17) as f64).collect();
+        let mut want = vec![1.0; axis * inner];
+        for (i, row) in index.iter().zip(updates.chunks_exact(inner)) {
+            let at = i.rem_euclid(axis as i32) as usize * inner;
+            want[at..at + inner].iter_mut().zip(row).for_each(|(w, u)| *w += u);
+        }
+        for threads in [1, 2, 3, 8] {
+            crate::par::set_threads(threads);
+            let (mut out, outside) = (vec![1.0; axis * inner], AtomicBool::new(false));
+            scatter(Scatter::Add, &updates, &index, [1, axis, inner], &mut out, &outside);
+            assert!(out == want && !outside.into_inner(), "{threads} threads");
+        }
     }
 }

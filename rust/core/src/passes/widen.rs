@@ -171,17 +171,11 @@ impl Widen {
         if let Some(&plain) = self.narrowed.get(&wide) {
             return Ok(plain);
         }
-        let node = &self.out.nodes[wide.node as usize];
-        let reshape = match &node.kind {
-            NodeKind::Op(op) => {
-                let any: &dyn std::any::Any = op.as_ref();
-                any.is::<Reshape>().then(|| (op.clone(), node.inputs[0]))
-            }
-            _ => None,
-        };
+        let reshape = self.out.downcast::<Reshape>(wide.node).is_some();
+        let reshape = self.out.op(wide.node).filter(|_| reshape).cloned();
         let plain = match reshape {
-            Some((op, from)) => {
-                let from = self.narrowed(from)?;
+            Some(op) => {
+                let from = self.narrowed(self.out.nodes[wide.node as usize].inputs[0])?;
                 let specs = op.infer(&[self.spec(from).clone()])?;
                 Port { node: self.push(op, smallvec![from], specs), output: 0 }
             }
