@@ -243,7 +243,7 @@ unsafe fn task(
     direct: bool,
     shared: (Option<usize>, Option<usize>),
 ) -> Result<(), AllocError> {
-    let (ti, tj) = place(index, plan.m_tasks, plan.n_tasks, p.m >= p.n);
+    let (ti, tj) = place(index, plan.m_tasks, plan.n_tasks, p.m >= 2 * p.n);
     let (i0, j0) = (ti * plan.rows, tj * plan.columns);
     let (m, n) = (plan.rows.min(p.m - i0), plan.columns.min(p.n - j0));
     let own_a = !direct && shared.0.is_none();
