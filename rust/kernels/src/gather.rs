@@ -5,7 +5,7 @@
 
 use crate::buffer::Buffer;
 use crate::convert::elements_mut;
-use crate::isa::level;
+use crate::isa::{Level, level};
 use crate::map::{Binary, Number};
 use crate::shared::{GRAIN, Shared, ranges, rows_per_chunk};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -161,9 +161,7 @@ pub fn scatter<T: Number, I: Index>(
                     Scatter::Max => Binary::Max,
                     Scatter::Min => Binary::Min,
                 };
-                let p = row.as_mut_ptr();
-                // SAFETY: both rows have `inner` elements; the result takes the place of the first.
-                unsafe { T::binary_raw(l, op, p, 1, update.as_ptr(), 1, p, inner) }
+                combine(l, op, row, update);
             }
         }
     });
@@ -194,7 +192,7 @@ fn add_in_pieces<T: Number, I: Index>(
                 let sums = unsafe { sums.part(piece * size, size) };
                 for i in piece * k / pieces..(piece + 1) * k / pieces {
                     let at = place(index[i], axis, outside) * inner;
-                    add_to(l, &mut sums[at..at + inner], &updates[i * inner..][..inner]);
+                    combine(l, Binary::Add, &mut sums[at..at + inner], &updates[i * inner..][..inner]);
                 }
             }
         });
@@ -205,17 +203,17 @@ fn add_in_pieces<T: Number, I: Index>(
         // SAFETY: chunks are disjoint.
         let out = unsafe { out.part(at.start, at.len()) };
         for piece in 0..pieces {
-            add_to(l, out, &sums[piece * size..][at.clone()]);
+            combine(l, Binary::Add, out, &sums[piece * size..][at.clone()]);
         }
     });
 }
 
-/// `x += y`
-fn add_to<T: Number>(l: crate::isa::Level, x: &mut [T], y: &[T]) {
+/// `x = op(x, y)`
+fn combine<T: Number>(l: Level, op: Binary, x: &mut [T], y: &[T]) {
     assert_eq!(x.len(), y.len());
     let p = x.as_mut_ptr();
     // SAFETY: both have as many elements; the result takes the place of the first.
-    unsafe { T::binary_raw(l, Binary::Add, p, 1, y.as_ptr(), 1, p, x.len()) }
+    unsafe { T::binary_raw(l, op, p, 1, y.as_ptr(), 1, p, x.len()) }
 }
 
 /// `out[o, k, i] = x[o, index[o, k, i], i]` with `dims = [outer, axis, inner]` of `x` and `k` places along the axis.

@@ -32,7 +32,7 @@ impl Program {
     /// Runs it and writes the results to the given bytes.
     pub fn run_into(&mut self, inputs: &[&Tensor], results: &mut [&mut [u8]]) -> Result<()> {
         let alone = self.pace.alone().then(par::Alone::new);
-        let session = alone.is_none().then(par::Session::new);
+        let _session = alone.is_none().then(par::Session::new);
         let _flush = FlushDenormals::new();
         self.check_inputs(inputs)?;
         let inputs: SmallVec<[Tensor; 4]> = inputs.iter().map(|t| t.contiguous()).collect::<Result<_>>()?;
@@ -116,7 +116,6 @@ impl Program {
                 plan.variables[*v].touch();
             }
         }
-        drop((alone, session));
         self.stats.runs += 1;
         if par::threads() > 1 {
             self.pace.took(begin.elapsed());

@@ -16,6 +16,11 @@ pub(super) struct Axis {
 }
 
 impl Axis {
+    /// Is the output just the input: one tap, no step, no padding?
+    pub fn is_plain(&self) -> bool {
+        self.k == 1 && self.stride == 1 && self.pad == 0 && self.n_in == self.n_out
+    }
+
     /// The input position that output `o` and tap `t` meet in; outside of the axis it is a zero.
     #[inline(always)]
     pub fn at(&self, o: usize, t: usize) -> isize {
@@ -117,8 +122,7 @@ impl Geometry {
 
     /// Is a strip just the input itself: one tap, no step, no padding, all channels?
     pub fn is_plain(&self) -> bool {
-        self.axes.iter().all(|a| a.k == 1 && a.stride == 1 && a.pad == 0 && a.n_in == a.n_out)
-            && self.c == self.x_row
+        self.axes.iter().all(Axis::is_plain) && self.c == self.x_row
     }
 
     /// Lays the inputs of output pixels `from..to` side by side.

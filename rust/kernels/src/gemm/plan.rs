@@ -92,11 +92,11 @@ pub(crate) fn tile_columns<T>(l: Level) -> usize {
 const GROUPS: usize = 8;
 
 /// Block of rows and block of columns of task `index`. Tasks are dealt to threads in that order, and what is done to a tensor
-/// before and after is dealt by rows: of a `tall` C (twice as many rows as columns) a thread gets whole rows, whose operands
+/// before and after is dealt by rows: of a tall C (`m` rows, twice as many as its `n` columns, or more) a thread gets whole rows, whose operands
 /// and results are in its own cache then. (Two cores may be far apart: products of 4096 rows took half as long again where
 /// threads had columns.) Within such a group, and in any case of a wide C, tasks of one block of columns follow each other.
-pub(super) fn place(index: usize, m_tasks: usize, n_tasks: usize, tall: bool) -> (usize, usize) {
-    let groups = if tall { GROUPS.min(m_tasks) } else { 1 };
+pub(super) fn place(index: usize, [m_tasks, n_tasks]: [usize; 2], [m, n]: [usize; 2]) -> (usize, usize) {
+    let groups = if m >= 2 * n { GROUPS.min(m_tasks) } else { 1 };
     let mut index = index;
     for g in 0..groups {
         let (from, to) = (g * m_tasks / groups, (g + 1) * m_tasks / groups);
@@ -231,7 +231,7 @@ impl Plan {
 
     /// Rows and columns of a task.
     pub(crate) fn range<T>(&self, p: &Product<'_, T>, index: usize) -> ((usize, usize), (usize, usize)) {
-        let (i, j) = place(index, self.m_tasks, self.n_tasks, p.m >= 2 * p.n);
+        let (i, j) = place(index, [self.m_tasks, self.n_tasks], [p.m, p.n]);
         let end = |at: usize, size: usize, all: usize| at.saturating_add(size).min(all);
         let (m0, n0) = (i.saturating_mul(self.rows), j.saturating_mul(self.columns));
         ((m0, end(m0, self.rows, p.m)), (n0, end(n0, self.columns, p.n)))
@@ -249,7 +249,8 @@ mod tests {
     fn every_block_of_c_is_a_task_once() {
         for (m, n) in [(1, 1), (1, 9), (15, 2), (16, 1), (7, 3), (40, 5)] {
             for tall in [false, true] {
-                let mut seen: Vec<_> = (0..m * n).map(|i| super::place(i, m, n, tall)).collect();
+                let size = if tall { [2, 1] } else { [1, 1] };
+                let mut seen: Vec<_> = (0..m * n).map(|i| super::place(i, [m, n], size)).collect();
                 if tall && m >= 8 {
                     let half = seen[..m / 2 * n].iter().map(|&(i, _)| i).max();
                     assert!(half < Some(m / 2 + 1), "{half:?} of {m} in the first half");

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::schemes::Scheme;
 use super::{Last, Tiles};
-use crate::conv::geometry::{Geometry, Place};
+use crate::conv::geometry::{Axis, Geometry, Place};
 use crate::gemm::Scalar;
 use crate::isa::{Isa, Lanes, Real};
 use crate::shared::Shared;
@@ -21,25 +21,20 @@ fn start<const M: usize>(g: &Geometry, t: usize) -> (usize, usize) {
 
 impl<F: Scheme<P, M, R>, const P: usize, const M: usize, const R: usize> Tiles for Line<F, P, M, R> {
     const POINTS: usize = P;
+    const OUTPUTS: usize = M;
     const TAPS: usize = R;
     const SUM: usize = 1;
     const WASTE: (usize, usize) = (13, 10);
 
     fn suits(g: &Geometry) -> bool {
         let [ad, ah, aw] = g.axes;
-        let still =
-            |a: &crate::conv::geometry::Axis| a.k == 1 && a.stride == 1 && a.pad == 0 && a.n_in == a.n_out;
-        [ad, ah].iter().all(still) && aw.k == R && aw.stride == 1 && aw.dilation == 1
+        [ad, ah].iter().all(Axis::is_plain) && aw.k == R && aw.stride == 1 && aw.dilation == 1
     }
 
     #[inline(always)]
     fn count(g: &Geometry) -> usize {
         let [ad, ah, aw] = g.axes;
         g.n * ad.n_out * ah.n_out * aw.n_out.div_ceil(M)
-    }
-
-    fn outputs_with_waste(g: &Geometry) -> usize {
-        Self::count(g) * M
     }
 
     #[inline(always)]

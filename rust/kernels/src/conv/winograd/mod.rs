@@ -35,6 +35,8 @@ pub(super) use outer::{kernel_grad, pays};
 trait Tiles: 'static {
     /// Products per tile and pair of channels.
     const POINTS: usize;
+    /// Outputs of a tile.
+    const OUTPUTS: usize;
     /// Taps of the window.
     const TAPS: usize;
     /// The point at which the gradients of a tile have their sum.
@@ -46,8 +48,6 @@ trait Tiles: 'static {
     fn suits(g: &Geometry) -> bool;
     /// How many tiles there are.
     fn count(g: &Geometry) -> usize;
-    /// Outputs of all tiles, those beyond the edges included.
-    fn outputs_with_waste(g: &Geometry) -> usize;
     /// The inputs of tile `t` at the points, all channels.
     ///
     /// # Safety
@@ -155,12 +155,11 @@ impl Way {
             && [g.c, n].iter().all(|&c| c.is_multiple_of(16) && c >= CHANNELS)
             && !precise();
         let way = Way::suiting(g).filter(|_| suits)?;
-        let outputs: usize = g.n * g.axes.iter().map(|a| a.n_out).product::<usize>();
         with_tiles!(way, W => {
             // Few tiles have to stream all of the transformed kernel for themselves: less of a burden if it stays in the cache.
             let least = if W::POINTS * g.c * n * size_of::<T>() > LARGE_KERNEL { 32 } else { 8 };
             let (most, of) = W::WASTE;
-            (W::count(g) >= least && of * W::outputs_with_waste(g) <= most * outputs).then_some(way)
+            (W::count(g) >= least && of * W::count(g) * W::OUTPUTS <= most * g.pixels()).then_some(way)
         })
     }
 

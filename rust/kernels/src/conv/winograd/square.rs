@@ -22,6 +22,7 @@ fn corner<const M: usize>(g: &Geometry, t: usize) -> (usize, usize, usize) {
 
 impl<F: Scheme<P, M, R>, const P: usize, const M: usize, const R: usize> Tiles for Square<F, P, M, R> {
     const POINTS: usize = P * P;
+    const OUTPUTS: usize = M * M;
     const TAPS: usize = R * R;
     const SUM: usize = P + 1;
     const WASTE: (usize, usize) = (17, 10);
@@ -35,10 +36,6 @@ impl<F: Scheme<P, M, R>, const P: usize, const M: usize, const R: usize> Tiles f
     #[inline(always)]
     fn count(g: &Geometry) -> usize {
         g.n * g.axes[1].n_out.div_ceil(M) * g.axes[2].n_out.div_ceil(M)
-    }
-
-    fn outputs_with_waste(g: &Geometry) -> usize {
-        Self::count(g) * M * M
     }
 
     #[inline(always)]

@@ -95,14 +95,10 @@ const SMALL: usize = 1 << 16;
 /// Every element that the product names exists, for every offset; results are disjoint; the machine has the level.
 pub(super) unsafe fn run(p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), AllocError> {
     let long = p.k >= 4 * LENGTH && p.m * p.n <= SMALL && p.ep.bias.is_none() && p.ep.activation.is_none();
-    let &[[oa, ob, oc]] = offsets else {
+    let (&[[oa, ob, oc]], true) = (offsets, long) else {
         // SAFETY: passed on.
         return unsafe { whole(p, offsets) };
     };
-    if !long {
-        // SAFETY: passed on.
-        return unsafe { whole(p, offsets) };
-    }
     let (pieces, size) = ((p.k / LENGTH).min(PIECES), p.m * p.n);
     let mut copies = Buffer::scratch(4 * pieces * size)?;
     let at = copies.bytes_mut().as_mut_ptr() as usize;
@@ -243,7 +239,7 @@ unsafe fn task(
     direct: bool,
     shared: (Option<usize>, Option<usize>),
 ) -> Result<(), AllocError> {
-    let (ti, tj) = place(index, plan.m_tasks, plan.n_tasks, p.m >= 2 * p.n);
+    let (ti, tj) = place(index, [plan.m_tasks, plan.n_tasks], [p.m, p.n]);
     let (i0, j0) = (ti * plan.rows, tj * plan.columns);
     let (m, n) = (plan.rows.min(p.m - i0), plan.columns.min(p.n - j0));
     let own_a = !direct && shared.0.is_none();

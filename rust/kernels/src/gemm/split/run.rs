@@ -89,7 +89,7 @@ pub(super) unsafe fn run(p: &Product<'_, f32>, offsets: &[[usize; 3]]) -> Result
     par::run(tasks * plan.pieces * offsets.len(), |index| {
         let (which, index) = (index / (tasks * plan.pieces), index % (tasks * plan.pieces));
         let (piece, index) = (index / tasks, index % tasks);
-        let (i, j) = place(index, plan.m_tasks, plan.n_tasks, p.m >= 2 * p.n);
+        let (i, j) = place(index, [plan.m_tasks, plan.n_tasks], [p.m, p.n]);
         // SAFETY: the caller's promise; a piece of the sum has a copy of C of its own.
         unsafe {
             let mut task = Task {
