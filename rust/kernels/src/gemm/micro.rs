@@ -203,15 +203,26 @@ pub(crate) unsafe fn fetch<V: Lanes>(p: *const V::T, n: usize) -> V {
 pub(crate) unsafe fn store<V: Lanes, const MR: usize, const NV: usize>(acc: &[[V; NV]; MR], out: &Out<V::T>) {
     // SAFETY: passed on.
     unsafe {
-        if out.width < NV * V::N || out.rounded {
-            return store_any::<V, MR, NV>(acc, out);
-        }
-        match (out.add, out.bias, out.residual) {
-            (false, None, None) if !out.relu => store_full::<V, MR, NV, false, false>(acc, out),
-            (true, None, None) if !out.relu => store_full::<V, MR, NV, true, false>(acc, out),
-            (false, Some(_), None) if !out.relu => store_full::<V, MR, NV, false, true>(acc, out),
-            (true, Some(_), None) if !out.relu => store_full::<V, MR, NV, true, true>(acc, out),
-            _ => store_any::<V, MR, NV>(acc, out),
+        if out.width == NV * V::N && !out.rounded && !out.relu && out.residual.is_none() {
+            match (out.add, out.bias) {
+                (false, None) => store_full::<V, MR, NV, false, false>(acc, out),
+                (true, None) => store_full::<V, MR, NV, true, false>(acc, out),
+                (false, Some(_)) => store_full::<V, MR, NV, false, true>(acc, out),
+                (true, Some(_)) => store_full::<V, MR, NV, true, true>(acc, out),
+            }
+        } else {
+            // A copy in memory for the loops of the general case; the others write registers.
+            let mut copy = [[V::splat(V::T::ZERO); NV]; MR];
+            let mut i = 0;
+            while i < MR {
+                let mut j = 0;
+                while j < NV {
+                    copy[i][j] = acc[i][j];
+                    j += 1;
+                }
+                i += 1;
+            }
+            store_any::<V, MR, NV>(&copy, out);
         }
     }
 }
@@ -299,14 +310,19 @@ unsafe fn store_any<V: Lanes, const MR: usize, const NV: usize>(acc: &[[V; NV]; 
     }
 }
 
+/// What the tiles of one panel of B have in common.
+pub(crate) struct Panel<T> {
+    pub k: usize,
+    pub a_rs: usize,
+    pub a_cs: usize,
+    pub b: *const T,
+    pub b_rs: usize,
+}
+
 /// A tile of exactly `MR` rows and `NV` vectors.
 struct Block<'a, T, const MR: usize, const NV: usize> {
-    k: usize,
+    panel: &'a Panel<T>,
     a: *const T,
-    a_rs: usize,
-    a_cs: usize,
-    b: *const T,
-    b_rs: usize,
     ahead: Line,
     out: &'a Out<T>,
 }
@@ -315,7 +331,8 @@ impl<T: Scalar, const MR: usize, const NV: usize> Kernel for Block<'_, T, MR, NV
     type Out = ();
     #[inline(always)]
     fn run<S: Isa>(self) {
-        let Block { k, a, a_rs, a_cs, b, b_rs, ahead, out } = self;
+        let Block { panel, a, ahead, out } = self;
+        let &Panel { k, a_rs, a_cs, b, b_rs } = panel;
         let mut acc = [[<T::V<S>>::splat(T::ZERO); NV]; MR];
         // Rows of C lie far apart: without this every tile would end with a row of cache misses.
         for i in 0..MR {
@@ -329,57 +346,36 @@ impl<T: Scalar, const MR: usize, const NV: usize> Kernel for Block<'_, T, MR, NV
     }
 }
 
-/// A tile of `rows` rows and up to two vectors of columns.
+/// A tile of `rows` rows (at most [`tile_rows`]) and up to two vectors of columns.
 ///
 /// # Safety
 /// All elements exist; rows of b hold as many whole vectors as the width touches.
 #[inline(always)]
 pub(crate) unsafe fn tile<T: Scalar, S: Isa>(
     rows: usize,
-    k: usize,
+    panel: &Panel<T>,
     a: *const T,
-    a_rs: usize,
-    a_cs: usize,
-    b: *const T,
-    b_rs: usize,
     ahead: Line,
     out: &Out<T>,
 ) {
-    let mut at = 0;
-    // SAFETY: each block takes the next rows of the tile.
-    unsafe {
-        macro_rules! rows {
-            ($mr:literal) => {
-                while rows - at >= $mr {
-                    let out = Out {
-                        c: out.c.add(at * out.ldc),
-                        residual: out.residual.map(|(r, ld)| (r.add(at * ld), ld)),
-                        ..*out
-                    };
-                    let a = a.add(at * a_rs);
-                    if out.width > <T::V<S> as Lanes>::N {
-                        S::apart(Block::<T, $mr, 2> { k, a, a_rs, a_cs, b, b_rs, ahead, out: &out });
-                    } else {
-                        S::apart(Block::<T, $mr, 1> { k, a, a_rs, a_cs, b, b_rs, ahead, out: &out });
-                    }
-                    at += $mr;
+    macro_rules! of_rows {
+        ($($mr:literal)*) => {
+            if out.width > <T::V<S> as Lanes>::N {
+                match rows {
+                    $($mr => S::apart(Block::<T, $mr, 2> { panel, a, ahead, out }),)*
+                    _ => unreachable!("a tile of {rows} rows"),
                 }
-            };
-        }
-        if <S::F32 as Lanes>::N == 16 {
-            rows!(14);
-            rows!(12);
-            rows!(11);
-            rows!(10);
-            rows!(9);
-            rows!(8);
-            rows!(7);
-        }
-        rows!(6);
-        rows!(5);
-        rows!(4);
-        rows!(3);
-        rows!(2);
-        rows!(1);
+            } else {
+                match rows {
+                    $($mr => S::apart(Block::<T, $mr, 1> { panel, a, ahead, out }),)*
+                    _ => unreachable!("a tile of {rows} rows"),
+                }
+            }
+        };
+    }
+    if <S::F32 as Lanes>::N == 16 {
+        of_rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14)
+    } else {
+        of_rows!(1 2 3 4 5 6)
     }
 }

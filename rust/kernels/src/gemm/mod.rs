@@ -559,6 +559,8 @@ unsafe fn tiles<T: Scalar, S: Isa>(
     // Where B fits into the second-level cache, rows of A that are read where they lie pass by it once.
     let streamed = plan.stream > 0 && !fixed && (own_b || in_place);
     let block = if streamed { plan.stream * mr } else { plan.block };
+    // From one packed tile to the next.
+    let tile_length = mr * p.a_tiles.map_or(kc, |tiles| tiles.kc);
     let mut k0 = 0;
     loop {
         let k1 = (k0 + kc).min(p.k);
@@ -603,21 +605,26 @@ unsafe fn tiles<T: Scalar, S: Isa>(
                         (b_block.cast_const(), nr)
                     }
                 };
-                let mut i = from;
-                while i < to {
-                    // Where tiles need not start at multiples of `mr`, the last ones share the rows evenly: a tile of two
-                    // rows takes nearly as long as one of six.
-                    let left = to - i;
-                    let rows = if fixed { mr.min(left) } else { left.div_ceil(left.div_ceil(mr)) };
-                    let (a, a_rs, a_cs) = if let Some(tiles) = p.a_tiles {
-                        (tiles.at(i, k0), 1, mr)
-                    } else if plan.pack_a {
-                        (a_block.add((i - m0) / mr * mr * kc).cast_const(), 1, mr)
-                    } else {
-                        (p.a.add(i * p.a_rs + k0 * p.a_cs), p.a_rs, p.a_cs)
+                let (mut a, a_rs, a_cs) = if let Some(tiles) = p.a_tiles {
+                    (tiles.at(from, k0), 1, mr)
+                } else if plan.pack_a {
+                    (a_block.add((from - m0) / mr * mr * kc).cast_const(), 1, mr)
+                } else {
+                    (p.a.add(from * p.a_rs + k0 * p.a_cs), p.a_rs, p.a_cs)
+                };
+                let panel = micro::Panel { k: k1 - k0, a_rs, a_cs, b, b_rs };
+                let add = p.accumulate || !first;
+                let mut out = micro::Out::part((p.c, p.ldc), (from, j), width, add, &p.ep, last);
+                // Where tiles need not start at multiples of `mr`, they share the rows evenly, large ones first: a tile of two
+                // rows takes nearly as long as one of six.
+                let count = (to - from).div_ceil(mr);
+                let (small, larger) = ((to - from) / count, (to - from) % count);
+                for tile in 0..count {
+                    let rows = match fixed {
+                        true if tile + 1 == count => to - from - tile * mr,
+                        true => mr,
+                        false => small + usize::from(tile < larger),
                     };
-                    let add = p.accumulate || !first;
-                    let out = micro::Out::part((p.c, p.ldc), (i, j), width, add, &p.ep, last);
                     if streamed {
                         let stride = p.a_rs * size_of::<T>();
                         let next = ahead::Part {
@@ -626,12 +633,13 @@ unsafe fn tiles<T: Scalar, S: Isa>(
                             rows: block.min(m1 - to),
                             width: p.k * size_of::<T>(),
                         };
-                        let tile = (j - n0) / nr * plan.stream + (i - from) / mr;
-                        ahead::ask(&next, tile, plan.panels * plan.stream);
+                        let number = (j - n0) / nr * plan.stream + tile;
+                        ahead::ask(&next, number, plan.panels * plan.stream);
                     }
-                    let line = ahead.next((k1 - k0) / 4, a);
-                    micro::tile::<T, S>(rows, k1 - k0, a, a_rs, a_cs, b, b_rs, line, &out);
-                    i += rows;
+                    micro::tile::<T, S>(rows, &panel, a, ahead.next((k1 - k0) / 4, a), &out);
+                    a = a.wrapping_add(if fixed { tile_length } else { rows * a_rs });
+                    out.c = out.c.wrapping_add(rows * out.ldc);
+                    out.residual = out.residual.map(|(r, ld)| (r.wrapping_add(rows * ld), ld));
                 }
                 j += width;
                 if j >= n1 {

@@ -40,8 +40,8 @@ const OWN: usize = 1 << 12;
 const FIRST_LEVEL: usize = 32 << 10;
 /// Bytes of the second-level cache that panels of B may fill while rows of A pass by.
 const SECOND_LEVEL: usize = 256 << 10;
-/// Tiles of rows that pass by at a time; the next ones are asked for meanwhile.
-const STREAM: usize = 3;
+/// Rows that pass by at a time; the next ones are asked for meanwhile. Fewer would spend more on beginning a panel.
+const STREAM: usize = 42;
 /// Bytes of a line of the cache; a vector pair of B takes two.
 pub(super) const LINE: usize = 64;
 /// Bytes after which the places of the first-level cache repeat.
@@ -191,7 +191,7 @@ impl Plan {
         let most = block_length(l);
         let kc = k.div_ceil(k.div_ceil(most).max(1)).next_multiple_of(8).clamp(8, most);
         let fits = k >= 64 && k <= kc && k * columns * size_of::<T>() <= SECOND_LEVEL;
-        let stream = if p.a_cs == 1 && !long && panels >= 2 && fits { STREAM } else { 0 };
+        let stream = if p.a_cs == 1 && !long && panels >= 2 && fits { STREAM / mr } else { 0 };
         Plan {
             kc,
             block: block_rows(l) / mr * mr,
