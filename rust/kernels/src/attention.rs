@@ -1,12 +1,12 @@
 //! Attention of many heads: softmax(scale Q·Kᵀ + bias) V and its gradient, without the matrix of scores in memory.
 //!
-//! A task is a block of queries of one head. Its scores against all keys fill a strip that stays in the second-level
-//! cache, so the softmax is the exact one in two passes, not a running one. Forward keeps only the logarithm of the sum
-//! per query; backward computes the strip again. Q, K and V are read where they lie, (batch, time, heads, size) at any
+//! A task is one head, or a block of its queries where heads are few; keys and values are packed once for it. The scores of
+//! a block of queries against all keys fill a strip that stays in the second-level cache, so the softmax is the exact one in
+//! two passes, not a running one. Forward keeps only the logarithm of the sum per query; backward computes the strip again. Q, K and V are read where they lie, (batch, time, heads, size) at any
 //! strides. Blocks depend on the shape alone, so results do not depend on the number of threads.
 
 use crate::buffer::{AllocError, Buffer};
-use crate::gemm::{Scalar, raw};
+use crate::gemm::{Scalar, Source, raw};
 use crate::isa::{Isa, Kernel, Lanes, Level, Real, dispatch, level};
 use crate::lanes;
 use crate::par;
@@ -72,7 +72,11 @@ pub struct Rules<'a, T> {
 /// Elements of a strip of scores: a quarter of a megabyte, so that two fit the second-level cache.
 const STRIP: usize = 1 << 16;
 /// Queries per block at most, where later keys are skipped.
-const CAUSAL_BLOCK: usize = 48;
+const CAUSAL_BLOCK: usize = 28;
+/// So many heads are tasks enough: each then has all its queries.
+const TASKS: usize = 16;
+/// So few queries read keys and values where they lie.
+const FEW: usize = 16;
 
 impl<T> Rules<'_, T> {
     /// Are keys behind a block's last query left out? With a mask a row may see nothing at all, and then means all keys.
@@ -91,6 +95,11 @@ impl Sizes {
         // Shorter blocks skip more of what lies behind their last query; all about equally long.
         let blocks = self.queries.div_ceil(most.min(CAUSAL_BLOCK)).max(1);
         self.queries.div_ceil(blocks).max(1)
+    }
+
+    /// Blocks of the queries of a head.
+    fn blocks<T>(&self, rules: &Rules<'_, T>) -> usize {
+        self.queries.div_ceil(self.block(rules))
     }
 
     fn check<T>(&self, q: &Grid<'_, T>, k: &Grid<'_, T>, v: &Grid<'_, T>, rules: &Rules<'_, T>) {
@@ -175,7 +184,7 @@ pub(crate) fn forward_at<T: Scalar>(
     lse: &mut [T],
 ) -> Result<(), AllocError> {
     sizes.check(&q, &k, &v, &rules);
-    let Sizes { batch, heads, queries, value_size, .. } = sizes;
+    let Sizes { batch, heads, queries, size, value_size, .. } = sizes;
     let rows = batch * queries * heads;
     assert!(y.len() == rows * value_size && lse.len() == rows, "attention: the results have other sizes");
     if rows == 0 || sizes.keys == 0 {
@@ -183,38 +192,62 @@ pub(crate) fn forward_at<T: Scalar>(
         lse.fill(-T::INF);
         return Ok(());
     }
-    let blocks = queries.div_ceil(sizes.block(&rules));
+    let blocks = sizes.blocks(&rules);
+    let run = if batch * heads >= TASKS { blocks } else { 1 };
+    let parts = blocks.div_ceil(run);
     let failed = AtomicUsize::new(0);
     let (y, lse) = (Shared::new(y), Shared::new(lse));
-    par::run(batch * heads * blocks, |task| {
-        let head = task / blocks;
-        let at = sizes.block_at(head / heads, head % heads, task % blocks, &rules);
-        let len = at.rows * (at.keys + 2) + at.keys;
+    par::run(batch * heads * parts, |task| {
+        let (head, from) = (task / parts, task % parts * run);
+        let to = (from + run).min(blocks);
+        let block = |index| sizes.block_at(head / heads, head % heads, index, &rules);
+        // The last block sees the most keys.
+        let Block { batch, shared, keys, .. } = block(to - 1);
+        let rows = sizes.block(&rules).min(queries);
+        let key = Matrix::of(&k, [batch, shared], [keys, size]);
+        let value = Matrix::of(&v, [batch, shared], [keys, value_size]);
+        let met = Met { level: l, matrices: [key.turned(), value], packed: (to - from) * rows > FEW };
+        let len = rows * (keys + 2) + keys + met.room();
         let Ok(mut buffer) = Buffer::scratch(len * size_of::<T>()) else {
             return failed.store(len * size_of::<T>(), Ordering::Relaxed);
         };
         // SAFETY: the buffer was made for it.
-        let (strip, rest) = unsafe { elements::<T>(&mut buffer, len) }.split_at_mut(at.rows * at.keys);
-        let (row_lse, rest) = rest.split_at_mut(at.rows);
-        let (sums, factors) = rest.split_at_mut(at.rows);
-        scores(l, &sizes, &at, &q, &k, strip);
-        dispatch(
-            l,
-            Weights { sizes, rules, at, strip: &mut *strip, lse: &mut *row_lse, sums: &mut *sums, factors },
-        );
-        let (ld, from) = (heads * value_size, (at.batch * queries + at.first) * heads + at.head);
-        let c = y.at(from * value_size, (at.rows - 1) * ld + value_size);
-        // SAFETY: the values exist; the rows of this head and block belong to this task alone.
-        unsafe {
-            let v = (v.data.as_ptr().add(v.at(at.batch, 0, at.shared)), v.strides[1], v.strides[3]);
-            raw(l, [at.rows, value_size, at.keys], (strip.as_ptr(), at.keys, 1), v, c, ld, false);
-            for r in 0..at.rows {
-                let row = std::slice::from_raw_parts_mut(c.add(r * ld), value_size);
-                let factor = T::ONE / sums[r];
-                for y in row {
-                    *y = *y * factor;
+        let (strip, rest) = unsafe { elements::<T>(&mut buffer, len) }.split_at_mut(rows * keys);
+        let (row_lse, rest) = rest.split_at_mut(rows);
+        let (sums, rest) = rest.split_at_mut(rows);
+        let (factors, panels) = rest.split_at_mut(keys);
+        // SAFETY: the grids were checked; the panels live as long as the task.
+        let [key, value] = unsafe { met.sources(panels) };
+        for at in (from..to).map(block) {
+            let strip = &mut strip[..at.rows * at.keys];
+            let row_lse = &mut row_lse[..at.rows];
+            let (sums, factors) = (&mut sums[..at.rows], &mut factors[..at.keys]);
+            scores(l, &sizes, &at, &q, key, strip);
+            dispatch(
+                l,
+                Weights {
+                    sizes,
+                    rules,
+                    at,
+                    strip: &mut *strip,
+                    lse: &mut *row_lse,
+                    sums: &mut *sums,
+                    factors,
+                },
+            );
+            let (ld, from) = (heads * value_size, (at.batch * queries + at.first) * heads + at.head);
+            let c = y.at(from * value_size, (at.rows - 1) * ld + value_size);
+            // SAFETY: the values exist; the rows of this head and block belong to this task alone.
+            unsafe {
+                raw(l, [at.rows, value_size, at.keys], (strip.as_ptr(), at.keys, 1), value, c, ld, false);
+                for r in 0..at.rows {
+                    let row = std::slice::from_raw_parts_mut(c.add(r * ld), value_size);
+                    let factor = T::ONE / sums[r];
+                    for y in row {
+                        *y = *y * factor;
+                    }
+                    *lse.at(from + r * heads, 1) = row_lse[r];
                 }
-                *lse.at(from + r * heads, 1) = row_lse[r];
             }
         }
     });
@@ -258,20 +291,28 @@ pub fn backward<T: Scalar>(
         return Ok(());
     }
     let group = heads / shared;
-    let blocks = queries.div_ceil(sizes.block(&rules));
+    let blocks = sizes.blocks(&rules);
     let failed = AtomicUsize::new(0);
     let (dq, dk, dv) = (Shared::new(dq), Shared::new(dk), Shared::new(dv));
     // One task per head of keys: what all queries add to its gradients is added in one order.
     par::run(batch * shared, |task| {
         let (b, one) = (task / shared, task % shared);
         let most = sizes.block(&rules).min(queries) * keys;
-        let len = 2 * most + keys;
+        let seen = sizes.block_at(b, one * group, blocks - 1, &rules).keys;
+        let (key, value) =
+            (Matrix::of(&k, [b, one], [seen, size]), Matrix::of(&v, [b, one], [seen, value_size]));
+        let met =
+            Met { level: l, matrices: [key.turned(), value.turned(), key], packed: group * queries > FEW };
+        let len = 2 * most + keys + met.room();
         let Ok(mut buffer) = Buffer::scratch(len * size_of::<T>()) else {
             return failed.store(len * size_of::<T>(), Ordering::Relaxed);
         };
         // SAFETY: the buffer was made for it.
         let (strip, rest) = unsafe { elements::<T>(&mut buffer, len) }.split_at_mut(most);
-        let (slopes, factors) = rest.split_at_mut(most);
+        let (slopes, rest) = rest.split_at_mut(most);
+        let (factors, panels) = rest.split_at_mut(keys);
+        // SAFETY: the grids were checked; the panels live as long as the task.
+        let [key_turned, value_turned, key] = unsafe { met.sources(panels) };
         let (k_ld, v_ld) = (shared * size, shared * value_size);
         let dk = dk.at((b * keys * shared + one) * size, (keys - 1) * k_ld + size);
         let dv = dv.at((b * keys * shared + one) * value_size, (keys - 1) * v_ld + value_size);
@@ -287,17 +328,22 @@ pub fn backward<T: Scalar>(
                 let at = sizes.block_at(b, head, index, &rules);
                 let strip = &mut strip[..at.rows * at.keys];
                 let slopes = &mut slopes[..at.rows * at.keys];
-                scores(l, &sizes, &at, &q, &k, strip);
+                scores(l, &sizes, &at, &q, key_turned, strip);
                 let from = (b * queries + at.first) * heads + head;
                 // SAFETY: everything named exists; the rows of dq belong to this head and block.
                 unsafe {
-                    let key = k.data.as_ptr().add(k.at(b, 0, one));
-                    let value = v.data.as_ptr().add(v.at(b, 0, one));
                     let query = q.data.as_ptr().add(q.at(b, at.first, head));
                     let dy_at = dy.data.as_ptr().add(dy.at(b, at.first, head));
                     let dy = (dy_at, dy.strides[1], dy.strides[3]);
-                    let turned = (value, v.strides[3], v.strides[1]);
-                    raw(l, [at.rows, at.keys, value_size], dy, turned, slopes.as_mut_ptr(), at.keys, false);
+                    raw(
+                        l,
+                        [at.rows, at.keys, value_size],
+                        dy,
+                        value_turned,
+                        slopes.as_mut_ptr(),
+                        at.keys,
+                        false,
+                    );
                     let (lse, delta) = (&lse[from..], &delta[from..]);
                     let (strip, slopes) = (&mut *strip, &mut *slopes);
                     let factors = &mut *factors;
@@ -317,8 +363,7 @@ pub fn backward<T: Scalar>(
                     let (p, ds) = (strip.as_ptr(), slopes.as_ptr());
                     raw(l, [at.keys, value_size, at.rows], (p, 1, at.keys), dy, dv, v_ld, true);
                     let dq = dq.at(from * size, (at.rows - 1) * heads * size + size);
-                    let by_key = (key, k.strides[1], k.strides[3]);
-                    raw(l, [at.rows, size, at.keys], (ds, at.keys, 1), by_key, dq, heads * size, false);
+                    raw(l, [at.rows, size, at.keys], (ds, at.keys, 1), key, dq, heads * size, false);
                     let by_query = (query, q.strides[1], q.strides[3]);
                     raw(l, [at.keys, size, at.rows], (ds, 1, at.keys), by_query, dk, k_ld, true);
                 }
@@ -331,15 +376,75 @@ pub fn backward<T: Scalar>(
     }
 }
 
+/// The keys or values of one head.
+#[derive(Clone, Copy)]
+struct Matrix<T> {
+    /// Address, stride of rows, stride of columns.
+    at: (*const T, usize, usize),
+    /// Rows and columns.
+    sizes: [usize; 2],
+}
+
+impl<T> Matrix<T> {
+    fn of(grid: &Grid<'_, T>, [batch, head]: [usize; 2], sizes: [usize; 2]) -> Matrix<T> {
+        let at = grid.data[grid.at(batch, 0, head)..].as_ptr();
+        Matrix { at: (at, grid.strides[1], grid.strides[3]), sizes }
+    }
+
+    fn turned(self) -> Matrix<T> {
+        Matrix { at: (self.at.0, self.at.2, self.at.1), sizes: [self.sizes[1], self.sizes[0]] }
+    }
+}
+
+/// The matrices that all blocks of a task meet, packed once if there are rows enough.
+struct Met<T, const N: usize> {
+    level: Level,
+    matrices: [Matrix<T>; N],
+    packed: bool,
+}
+
+impl<T: Scalar, const N: usize> Met<T, N> {
+    /// Elements for the panels.
+    fn room(&self) -> usize {
+        if !self.packed {
+            return 0;
+        }
+        self.matrices.iter().map(|m| Source::<T>::room(self.level, m.sizes)).sum()
+    }
+
+    /// What products are given.
+    ///
+    /// # Safety
+    /// The matrices exist, and `panels` lives as long as what is returned.
+    unsafe fn sources(&self, mut panels: &mut [T]) -> [Source<T>; N] {
+        self.matrices.map(|m| {
+            if !self.packed {
+                return m.at.into();
+            }
+            let (mine, rest) =
+                std::mem::take(&mut panels).split_at_mut(Source::<T>::room(self.level, m.sizes));
+            panels = rest;
+            // SAFETY: the caller's promise.
+            unsafe { Source::packed(self.level, m.at, m.sizes, mine) }
+        })
+    }
+}
+
 /// Q·Kᵀ of a block.
-fn scores<T: Scalar>(l: Level, sizes: &Sizes, at: &Block, q: &Grid<'_, T>, k: &Grid<'_, T>, strip: &mut [T]) {
+fn scores<T: Scalar>(
+    l: Level,
+    sizes: &Sizes,
+    at: &Block,
+    q: &Grid<'_, T>,
+    key_turned: Source<T>,
+    strip: &mut [T],
+) {
     assert!(strip.len() == at.rows * at.keys);
-    // SAFETY: the block's queries and keys exist, since the grids were checked.
+    // SAFETY: the block's queries exist, since the grid was checked; keys up to the last one it sees were packed.
     unsafe {
         let query = q.data.as_ptr().add(q.at(at.batch, at.first, at.head));
-        let key = k.data.as_ptr().add(k.at(at.batch, 0, at.shared));
-        let (a, b) = ((query, q.strides[1], q.strides[3]), (key, k.strides[3], k.strides[1]));
-        raw(l, [at.rows, at.keys, sizes.size], a, b, strip.as_mut_ptr(), at.keys, false);
+        let a = (query, q.strides[1], q.strides[3]);
+        raw(l, [at.rows, at.keys, sizes.size], a, key_turned, strip.as_mut_ptr(), at.keys, false);
     }
 }
 

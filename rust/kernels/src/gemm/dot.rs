@@ -30,7 +30,7 @@ pub(crate) unsafe fn run<T: Scalar>(
                     unsafe {
                         let (b, rs) = match p.b {
                             Source::Strided { ptr, rs, cs } => (ptr.add(j * cs), rs),
-                            Source::Packed { ptr, nr } => (ptr.add(j / nr * nr * p.k + j % nr), nr),
+                            Source::Packed { ptr, nr, rows } => (ptr.add(j / nr * nr * rows + j % nr), nr),
                         };
                         let c = p.c.add(i * p.ldc + j);
                         let mut y = dot::<T, S>(p.a.add(i * p.a_rs), p.a_cs, b, rs, p.k);

@@ -90,8 +90,39 @@ impl<T> Default for Epilogue<'_, T> {
 pub(crate) enum Source<T> {
     /// Rows and columns at strides.
     Strided { ptr: *const T, rs: usize, cs: usize },
-    /// Panels of `nr` columns, each `k` rows of `nr` values.
-    Packed { ptr: *const T, nr: usize },
+    /// Panels of `nr` columns, each `rows` rows of `nr` values, of which a product may use the first.
+    Packed { ptr: *const T, nr: usize, rows: usize },
+}
+
+impl<T> From<(*const T, usize, usize)> for Source<T> {
+    /// By address, stride of rows and stride of columns.
+    fn from((ptr, rs, cs): (*const T, usize, usize)) -> Source<T> {
+        Source::Strided { ptr, rs, cs }
+    }
+}
+
+impl<T: Scalar> Source<T> {
+    /// Elements that [`Source::packed`] needs for `k` rows and `n` columns.
+    pub fn room(l: Level, [k, n]: [usize; 2]) -> usize {
+        n.next_multiple_of(plan::tile_columns::<T>(l)) * k
+    }
+
+    /// `k` rows and `n` columns at strides, packed to `out` for several products.
+    ///
+    /// # Safety
+    /// The elements exist, and `out` lives as long as what is returned.
+    pub unsafe fn packed(
+        l: Level,
+        (b, rs, cs): (*const T, usize, usize),
+        [k, n]: [usize; 2],
+        out: &mut [T],
+    ) -> Self {
+        assert!(out.len() >= Source::<T>::room(l, [k, n]));
+        let nr = plan::tile_columns::<T>(l);
+        // SAFETY: the caller's promise; the room was checked.
+        unsafe { pack::b_columns(l, b, (rs, cs), n, k, out.as_mut_ptr(), k * nr) };
+        Source::Packed { ptr: out.as_ptr(), nr, rows: k }
+    }
 }
 
 /// One product, as raw parts that were checked before.
@@ -183,7 +214,7 @@ pub fn gemm_packed<T: Scalar>(
     let (n, k) = (b.n(), b.k());
     a.check("A", m, k);
     check_c(m, n, c.len(), ldc, &ep);
-    let source = Source::Packed { ptr: b.as_ptr(), nr: b.nr() };
+    let source = Source::Packed { ptr: b.as_ptr(), nr: b.nr(), rows: k };
     let p = Product {
         m,
         n,
@@ -237,7 +268,7 @@ pub fn gemm_batched<T: Scalar>(
 }
 
 /// C[m, n] = A[m, k]·B[k, n] (plus C), of matrices by address, stride of rows and stride of columns: for kernels whose
-/// matrices lie between each other.
+/// matrices lie between each other. B may be packed.
 ///
 /// # Safety
 /// The elements exist, and nobody else touches those of C.
@@ -245,12 +276,12 @@ pub(crate) unsafe fn raw<T: Scalar>(
     l: Level,
     [m, n, k]: [usize; 3],
     (a, a_rs, a_cs): (*const T, usize, usize),
-    (b, rs, cs): (*const T, usize, usize),
+    b: impl Into<Source<T>>,
     c: *mut T,
     ldc: usize,
     accumulate: bool,
 ) {
-    let (b, ep) = (Source::Strided { ptr: b, rs, cs }, Epilogue::default());
+    let (b, ep) = (b.into(), Epilogue::default());
     let p = Product { m, n, k, a, a_rs, a_cs, a_tiles: None, b, c, ldc, accumulate, ep };
     // SAFETY: the caller's promise.
     unsafe { run(l, &p, &[[0, 0, 0]]) }
@@ -383,7 +414,7 @@ impl<T: Scalar> SharedPanels<T> {
     /// The product, reading from here.
     fn apply<'a>(&self, p: Product<'a, T>) -> Product<'a, T> {
         let b = match &self.b {
-            Some((buffer, nr)) => Source::Packed { ptr: buffer.bytes().as_ptr().cast(), nr: *nr },
+            Some((buffer, nr)) => Source::Packed { ptr: buffer.bytes().as_ptr().cast(), nr: *nr, rows: p.k },
             None => p.b,
         };
         Product { a_tiles: self.a.as_ref().map(|(_, tiles)| *tiles), b, ..p }
@@ -597,7 +628,7 @@ unsafe fn tiles<T: Scalar, S: Isa>(
             while from < m1 {
                 let width = nr.min(n1 - j);
                 let (b, b_rs) = match p.b {
-                    Source::Packed { ptr, nr } => (ptr.add(j / nr * nr * p.k + k0 * nr), nr),
+                    Source::Packed { ptr, nr, rows } => (ptr.add(j / nr * nr * rows + k0 * nr), nr),
                     Source::Strided { .. } if own_b => (b_block.add((j - n0) * (k1 - k0)).cast_const(), nr),
                     Source::Strided { ptr, rs, cs: 1 } if width == nr => (ptr.add(k0 * rs + j), rs),
                     Source::Strided { ptr, rs, cs } => {
