@@ -203,12 +203,12 @@ pub(crate) unsafe fn fetch<V: Lanes>(p: *const V::T, n: usize) -> V {
 pub(crate) unsafe fn store<V: Lanes, const MR: usize, const NV: usize>(acc: &[[V; NV]; MR], out: &Out<V::T>) {
     // SAFETY: passed on.
     unsafe {
-        if out.width == NV * V::N && !out.rounded && !out.relu && out.residual.is_none() {
-            match (out.add, out.bias) {
-                (false, None) => store_full::<V, MR, NV, false, false>(acc, out),
-                (true, None) => store_full::<V, MR, NV, true, false>(acc, out),
-                (false, Some(_)) => store_full::<V, MR, NV, false, true>(acc, out),
-                (true, Some(_)) => store_full::<V, MR, NV, true, true>(acc, out),
+        if out.width == NV * V::N && out.residual.is_none() && (!out.rounded || rounds::<V::T>()) {
+            match (out.add, out.bias.is_some() || out.relu || out.rounded) {
+                (false, false) => store_full::<V, MR, NV, false, false>(acc, out),
+                (true, false) => store_full::<V, MR, NV, true, false>(acc, out),
+                (false, true) => store_full::<V, MR, NV, false, true>(acc, out),
+                (true, true) => store_full::<V, MR, NV, true, true>(acc, out),
             }
         } else {
             // A copy in memory for the loops of the general case; the others write registers.
@@ -227,16 +227,24 @@ pub(crate) unsafe fn store<V: Lanes, const MR: usize, const NV: usize>(acc: &[[V
     }
 }
 
-/// All columns count; at most C and a bias are added.
+/// Is rounding to bfloat16 a matter of a few instructions? From float64 it goes number by number.
 #[inline(always)]
-unsafe fn store_full<V: Lanes, const MR: usize, const NV: usize, const ADD: bool, const BIAS: bool>(
+fn rounds<T>() -> bool {
+    size_of::<T>() == size_of::<f32>()
+}
+
+/// All columns count, and there is no residual. What the epilogue asks for is asked per vector, always with the same answer:
+/// that costs less than loops over an array in memory.
+#[inline(always)]
+unsafe fn store_full<V: Lanes, const MR: usize, const NV: usize, const ADD: bool, const EPILOGUE: bool>(
     acc: &[[V; NV]; MR],
     out: &Out<V::T>,
 ) {
     let mut bias = [V::splat(V::T::ZERO); NV];
+    let least = V::splat(if out.relu { V::T::ZERO } else { -V::T::INF });
     // SAFETY: `MR` rows of `NV` vectors exist.
     unsafe {
-        if BIAS && let Some(b) = out.bias {
+        if EPILOGUE && let Some(b) = out.bias {
             let mut j = 0;
             while j < NV {
                 bias[j] = V::load(b.add(j * V::N));
@@ -252,8 +260,18 @@ unsafe fn store_full<V: Lanes, const MR: usize, const NV: usize, const ADD: bool
                 if ADD {
                     y = y + V::load(c.add(j * V::N));
                 }
-                if BIAS {
-                    y = y + bias[j];
+                if EPILOGUE {
+                    let rounded = rounds::<V::T>() && out.rounded;
+                    if rounded {
+                        y = round_bfloat16(y);
+                    }
+                    if out.bias.is_some() {
+                        y = y + bias[j];
+                        if rounded {
+                            y = round_bfloat16(y);
+                        }
+                    }
+                    y = y.max_nan(least);
                 }
                 y.store(c.add(j * V::N));
                 j += 1;
