@@ -246,9 +246,30 @@ impl<T: Real, F: Fold, B: Before> Kernel for Columns<'_, T, F, B> {
                 let mut k = top;
                 while k < bottom {
                     let rows = if bottom - k >= 4 { 4 } else { 1 };
+                    let lanes = <T::V<S> as Lanes>::N;
                     let mut j = 0;
+                    // SAFETY: rows k to k + 4 exist, and whole vectors of them from column `left` on; so do those of `m`, if any.
+                    unsafe {
+                        let (row, acc) = (x.as_ptr().add(k * inner + left), acc.as_mut_ptr());
+                        while rows == 4 && j + lanes <= width {
+                            let shift = if m.is_empty() {
+                                <T::V<S> as Lanes>::splat(T::ZERO)
+                            } else {
+                                <T::V<S> as Lanes>::load(m.as_ptr().add(left + j))
+                            };
+                            /// A vector of the row `by` rows below.
+                            macro_rules! get {
+                                ($by:literal) => {
+                                    B::lanes(<T::V<S> as Lanes>::load(row.add($by * inner + j)), shift)
+                                };
+                            }
+                            let sum = F::lanes(F::lanes(get!(0), get!(1)), F::lanes(get!(2), get!(3)));
+                            F::lanes(<T::V<S> as Lanes>::load(acc.add(j)), sum).store(acc.add(j));
+                            j += lanes;
+                        }
+                    }
                     while j < width {
-                        let w = (width - j).min(<T::V<S> as Lanes>::N);
+                        let w = (width - j).min(lanes);
                         let at = |k: usize| &x[k * inner + left + j..k * inner + left + j + w];
                         let shift =
                             part::<T::V<S>>(if m.is_empty() { &[] } else { &m[left + j..left + j + w] });
