@@ -1,8 +1,9 @@
 //! Attention of many heads: softmax(scale Q·Kᵀ + bias) V and its gradient, without the matrix of scores in memory.
 //!
-//! A task is one head, or a block of its queries where heads are few; keys and values are packed once for it. The scores of
-//! a block of queries against all keys fill a strip that stays in the second-level cache, so the softmax is the exact one in
-//! two passes, not a running one. Forward keeps only the logarithm of the sum per query; backward computes the strip again. Q, K and V are read where they lie, (batch, time, heads, size) at any
+//! A task is one head, or a block of its queries where heads are few; keys and values are packed once for it. The scores
+//! of a block of queries against all keys fill a strip that stays in the second-level cache, so the softmax is the exact
+//! one in two passes, not a running one. Forward keeps only the logarithm of the sum per query; backward computes the
+//! strip again. Q, K and V are read where they lie, or packed from there, (batch, time, heads, size) at any
 //! strides. Blocks depend on the shape alone, so results do not depend on the number of threads.
 
 use crate::buffer::{AllocError, Buffer};

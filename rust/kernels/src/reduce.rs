@@ -248,7 +248,8 @@ impl<T: Real, F: Fold, B: Before> Kernel for Columns<'_, T, F, B> {
                     let rows = if bottom - k >= 4 { 4 } else { 1 };
                     let lanes = <T::V<S> as Lanes>::N;
                     let mut j = 0;
-                    // SAFETY: rows k to k + 4 exist, and whole vectors of them from column `left` on; so do those of `m`, if any.
+                    // SAFETY: rows k to k + 4 exist, and whole vectors of them from column `left` on; so do those of `m`,
+                    // if any.
                     unsafe {
                         let (row, acc) = (x.as_ptr().add(k * inner + left), acc.as_mut_ptr());
                         while rows == 4 && j + lanes <= width {

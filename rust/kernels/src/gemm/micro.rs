@@ -104,6 +104,20 @@ unsafe fn accumulate_while_asking<V: Lanes, const MR: usize, const NV: usize>(
     }
 }
 
+/// Copies sums one by one, so that either side may stay in registers; an assignment would copy memory.
+#[inline(always)]
+fn take<V: Lanes, const MR: usize, const NV: usize>(to: &mut [[V; NV]; MR], from: &[[V; NV]; MR]) {
+    let mut i = 0;
+    while i < MR {
+        let mut j = 0;
+        while j < NV {
+            to[i][j] = from[i][j];
+            j += 1;
+        }
+        i += 1;
+    }
+}
+
 /// How many steps ahead operands are asked for.
 const AHEAD: usize = 16;
 
@@ -122,15 +136,7 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
     // Copies that only this loop touches: the caller's array, which it later walks row by row, would be written back to
     // memory after every multiply-add.
     let mut sum = [[V::splat(V::T::ZERO); NV]; MR];
-    let mut i = 0;
-    while i < MR {
-        let mut j = 0;
-        while j < NV {
-            sum[i][j] = acc[i][j];
-            j += 1;
-        }
-        i += 1;
-    }
+    take::<V, MR, NV>(&mut sum, acc);
     /// One step: a column of A times a row of B.
     macro_rules! step {
         () => {
@@ -177,15 +183,7 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
             step!();
         }
     }
-    let mut i = 0;
-    while i < MR {
-        let mut j = 0;
-        while j < NV {
-            acc[i][j] = sum[i][j];
-            j += 1;
-        }
-        i += 1;
-    }
+    take::<V, MR, NV>(acc, &sum);
 }
 
 /// The first `n` lanes.
@@ -213,15 +211,7 @@ pub(crate) unsafe fn store<V: Lanes, const MR: usize, const NV: usize>(acc: &[[V
         } else {
             // A copy in memory for the loops of the general case; the others write registers.
             let mut copy = [[V::splat(V::T::ZERO); NV]; MR];
-            let mut i = 0;
-            while i < MR {
-                let mut j = 0;
-                while j < NV {
-                    copy[i][j] = acc[i][j];
-                    j += 1;
-                }
-                i += 1;
-            }
+            take::<V, MR, NV>(&mut copy, acc);
             store_any::<V, MR, NV>(&copy, out);
         }
     }
@@ -233,8 +223,8 @@ fn rounds<T>() -> bool {
     size_of::<T>() == size_of::<f32>()
 }
 
-/// All columns count, and there is no residual. What the epilogue asks for is asked per vector, always with the same answer:
-/// that costs less than loops over an array in memory.
+/// All columns count, and there is no residual. What the epilogue asks for is asked per vector, always with the same
+/// answer: that costs less than loops over an array in memory.
 #[inline(always)]
 unsafe fn store_full<V: Lanes, const MR: usize, const NV: usize, const ADD: bool, const EPILOGUE: bool>(
     acc: &[[V; NV]; MR],

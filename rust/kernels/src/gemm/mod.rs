@@ -441,7 +441,7 @@ unsafe fn share<T: Scalar>(
     let (tiles, panels) = (p.m.div_ceil(mr), p.n.div_ceil(nr));
     let buffer = |wanted: bool, len: usize| Buffer::scratch(if wanted { len * size_of::<T>() } else { 0 });
     let mut a_buffer = buffer(plan.share_a, pack::Tiles::<T>::len(p.m, p.k, mr, kc))?;
-    let mut b_buffer = buffer(plan.share_b, panels * nr * p.k)?;
+    let mut b_buffer = buffer(plan.share_b, Source::<T>::room(l, [p.k, p.n]))?;
     let (a_at, b_at) =
         (a_buffer.bytes_mut().as_mut_ptr() as usize, b_buffer.bytes_mut().as_mut_ptr() as usize);
     // A piece is some tiles of one block of the sum, or some panels over a part of the sum.
@@ -646,8 +646,8 @@ unsafe fn tiles<T: Scalar, S: Isa>(
                 let panel = micro::Panel { k: k1 - k0, a_rs, a_cs, b, b_rs };
                 let add = p.accumulate || !first;
                 let mut out = micro::Out::part((p.c, p.ldc), (from, j), width, add, &p.ep, last);
-                // Where tiles need not start at multiples of `mr`, they share the rows evenly, large ones first: a tile of two
-                // rows takes nearly as long as one of six.
+                // Where tiles need not start at multiples of `mr`, they share the rows evenly, large ones first: a tile
+                // of two rows takes nearly as long as one of six.
                 let count = (to - from).div_ceil(mr);
                 let (small, larger) = ((to - from) / count, (to - from) % count);
                 for tile in 0..count {

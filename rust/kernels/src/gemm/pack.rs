@@ -347,7 +347,7 @@ impl<T: Scalar> PackedB<T> {
     pub fn at(level: Level, k: usize, n: usize, b: Mat<'_, T>) -> Result<PackedB<T>, AllocError> {
         b.check("B", k, n);
         let nr = super::plan::tile_columns::<T>(level);
-        let mut buffer = Buffer::scratch(n.next_multiple_of(nr) * k * size_of::<T>())?;
+        let mut buffer = Buffer::scratch(super::Source::<T>::room(level, [k, n]) * size_of::<T>())?;
         // SAFETY: b was checked; the buffer has room for whole panels.
         unsafe {
             let out = buffer.bytes_mut().as_mut_ptr().cast();

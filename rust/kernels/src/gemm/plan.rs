@@ -91,10 +91,11 @@ pub(crate) fn tile_columns<T>(l: Level) -> usize {
 /// Groups of rows of a tall C: one thread has one or several.
 const GROUPS: usize = 8;
 
-/// Block of rows and block of columns of task `index`. Tasks are dealt to threads in that order, and what is done to a tensor
-/// before and after is dealt by rows: of a tall C (`m` rows, twice as many as its `n` columns, or more) a thread gets whole rows, whose operands
-/// and results are in its own cache then. (Two cores may be far apart: products of 4096 rows took half as long again where
-/// threads had columns.) Within such a group, and in any case of a wide C, tasks of one block of columns follow each other.
+/// Block of rows and block of columns of task `index`. Tasks are dealt to threads in that order, and what is done to a
+/// tensor before and after is dealt by rows: of a tall C (`m` rows, twice as many as its `n` columns, or more) a thread gets
+/// whole rows, whose operands and results are in its own cache then. (Two cores may be far apart: products of 4096 rows
+/// took half as long again where threads had columns.) Within such a group, and in any case of a wide C, tasks of one block
+/// of columns follow each other.
 pub(super) fn place(index: usize, [m_tasks, n_tasks]: [usize; 2], [m, n]: [usize; 2]) -> (usize, usize) {
     let groups = if m >= 2 * n { GROUPS.min(m_tasks) } else { 1 };
     let mut index = index;
