@@ -246,7 +246,8 @@ impl Coefficients for f64 {
     fn round_bfloat16<V: Lanes<T = f64>>(x: V) -> V {
         x.map(Self::round_bfloat16_one)
     }
-    #[inline(always)]
+    // Rare and long: written out wherever a tile may be rounded it would be most of the code of the kernels of float64.
+    #[inline(never)]
     fn round_bfloat16_one(self) -> f64 {
         half::bf16::from_f64(self).to_f64()
     }

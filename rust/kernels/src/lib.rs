@@ -29,5 +29,6 @@ pub mod scan;
 mod shared;
 pub mod softmax;
 pub mod sort;
+mod unroll;
 pub mod vm;
 mod vm_adam;

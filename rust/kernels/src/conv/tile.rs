@@ -1,8 +1,10 @@
 //! The tile of a convolution: sums over several stretches of memory, in registers from the first product to the last.
 
 use crate::gemm::Scalar;
+use crate::gemm::micro::take;
 use crate::isa::{Isa, Lanes, Real};
 use crate::lanes::round_bfloat16;
+use crate::unroll::each;
 
 /// A stretch of the sum: where it begins in A and in B, in elements, and how many products it has.
 #[derive(Clone, Copy, Debug)]
@@ -81,18 +83,26 @@ unsafe fn sums<V: Lanes, const MR: usize, const NV: usize, const OUTER: bool, co
                         V::load_partial(b.add(j * V::N), last)
                     };
                 }
-                for i in 0..MR {
+                each!(i < MR, {
                     let x = V::splat(*a.add(if OUTER { i } else { i * rs }));
                     for j in 0..NV {
                         acc[i][j] = x.fma(row[j], acc[i][j]);
                     }
-                }
+                });
                 a = a.add(if OUTER { step_a } else { 1 });
                 b = b.add(step_b);
             }
         }
     }
     acc
+}
+
+/// A copy of sums that loops may walk; the sums themselves stay in registers.
+#[inline(always)]
+fn in_memory<V: Lanes, const MR: usize, const NV: usize>(sums: &[[V; NV]; MR]) -> [[V; NV]; MR] {
+    let mut copy = [[V::splat(V::T::ZERO); NV]; MR];
+    take::<V, MR, NV>(&mut copy, sums);
+    copy
 }
 
 /// The first `n` lanes.
@@ -141,12 +151,12 @@ unsafe fn store<V: Lanes, const MR: usize, const NV: usize>(acc: &[[V; NV]; MR],
     // SAFETY: the caller's promise.
     unsafe {
         if out.add {
-            for i in 0..MR {
+            each!(i < MR, {
                 for j in 0..NV {
                     let c = out.c.add(i * out.ldc + j * V::N);
                     (V::load(c) + acc[i][j]).store(c);
                 }
-            }
+            });
             return;
         }
         let mut bias = [zero; NV];
@@ -158,19 +168,19 @@ unsafe fn store<V: Lanes, const MR: usize, const NV: usize>(acc: &[[V; NV]; MR],
         // `least.max(y)` keeps y where it is not a number.
         let least = V::splat(out.least.unwrap_or(-V::T::INF));
         if let Some(r) = out.residual {
-            for i in 0..MR {
+            each!(i < MR, {
                 for j in 0..NV {
                     let at = i * out.ldc + j * V::N;
                     least.max(acc[i][j] + bias[j] + V::load(r.add(at))).store(out.c.add(at));
                 }
-            }
+            });
             return;
         }
-        for i in 0..MR {
+        each!(i < MR, {
             for j in 0..NV {
                 least.max(acc[i][j] + bias[j]).store(out.c.add(i * out.ldc + j * V::N));
             }
-        }
+        });
     }
 }
 
@@ -222,15 +232,16 @@ unsafe fn block<V: Lanes, const MR: usize, const NV: usize, const OUTER: bool>(
         if last == V::N {
             let acc = sums::<V, MR, NV, OUTER, true>(stretches, a, rs, step_a, b, step_b, last);
             if !OUTER && out.rounded {
-                return store_rounded::<V, MR, NV>(&acc, out, last);
+                return store_rounded::<V, MR, NV>(&in_memory(&acc), out, last);
             }
             store::<V, MR, NV>(&acc, out);
         } else if OUTER {
             let acc = sums::<V, MR, NV, true, false>(stretches, a, rs, step_a, b, step_b, last);
-            store_partial::<V, MR, NV>(&acc, out, last);
+            store_partial::<V, MR, NV>(&in_memory(&acc), out, last);
         } else {
             // B is packed: what is beyond the width is zero, and its results are not written.
             let acc = sums::<V, MR, NV, false, true>(stretches, a, rs, step_a, b, step_b, last);
+            let acc = in_memory(&acc);
             if out.rounded {
                 return store_rounded::<V, MR, NV>(&acc, out, last);
             }

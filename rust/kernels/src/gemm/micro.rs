@@ -2,9 +2,10 @@
 
 use super::ahead::Line;
 use super::{Epilogue, Scalar};
-use crate::isa::{Isa, Kernel, Lanes, Real, prefetch, prefetch_far};
+use crate::isa::{Isa, Kernel, Lanes, Real, prefetch, prefetch_far, prefetch_to_write};
 use crate::lanes::round_bfloat16;
 use crate::map::Unary;
+use crate::unroll::each;
 
 /// Where a tile goes and what is done to it on the way.
 pub(crate) struct Out<T> {
@@ -106,20 +107,18 @@ unsafe fn accumulate_while_asking<V: Lanes, const MR: usize, const NV: usize>(
 
 /// Copies sums one by one, so that either side may stay in registers; an assignment would copy memory.
 #[inline(always)]
-fn take<V: Lanes, const MR: usize, const NV: usize>(to: &mut [[V; NV]; MR], from: &[[V; NV]; MR]) {
-    let mut i = 0;
-    while i < MR {
-        let mut j = 0;
-        while j < NV {
+pub(crate) fn take<V: Lanes, const MR: usize, const NV: usize>(to: &mut [[V; NV]; MR], from: &[[V; NV]; MR]) {
+    each!(i < MR, {
+        for j in 0..NV {
             to[i][j] = from[i][j];
-            j += 1;
         }
-        i += 1;
-    }
+    });
 }
 
 /// How many steps ahead operands are asked for.
 const AHEAD: usize = 16;
+/// Numbers of float32 in a line of the cache.
+const LINE: usize = 16;
 
 #[inline(always)]
 unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
@@ -149,12 +148,12 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
                     prefetch(b.wrapping_add(AHEAD * b_rs + j * V::N));
                 }
             }
-            for i in 0..MR {
+            each!(i < MR, {
                 let x = V::splat(*a.add(i * a_rs));
                 for j in 0..NV {
                     sum[i][j] = x.fma(row[j], sum[i][j]);
                 }
-            }
+            });
             a = a.add(a_cs);
             b = b.add(b_rs);
         };
@@ -178,7 +177,17 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
             step!();
             step!();
         }
-        for _ in 4 * fours..k {
+        let lines = if PACKED { 0 } else { k / LINE };
+        for _ in 0..lines {
+            // Rows at strides: within a line's length of steps each is asked for its next one.
+            let mut row = a.wrapping_add(LINE * a_cs);
+            for _ in 0..LINE {
+                prefetch(row);
+                row = row.wrapping_add(a_rs);
+                step!();
+            }
+        }
+        for _ in 4 * fours + LINE * lines..k {
             prefetch(a.wrapping_add(AHEAD * a_cs));
             step!();
         }
@@ -235,17 +244,13 @@ unsafe fn store_full<V: Lanes, const MR: usize, const NV: usize, const ADD: bool
     // SAFETY: `MR` rows of `NV` vectors exist.
     unsafe {
         if EPILOGUE && let Some(b) = out.bias {
-            let mut j = 0;
-            while j < NV {
+            for j in 0..NV {
                 bias[j] = V::load(b.add(j * V::N));
-                j += 1;
             }
         }
-        let mut c = out.c;
-        let mut i = 0;
-        while i < MR {
-            let mut j = 0;
-            while j < NV {
+        each!(i < MR, {
+            let c = out.c.wrapping_add(i * out.ldc);
+            for j in 0..NV {
                 let mut y = acc[i][j];
                 if ADD {
                     y = y + V::load(c.add(j * V::N));
@@ -264,11 +269,8 @@ unsafe fn store_full<V: Lanes, const MR: usize, const NV: usize, const ADD: bool
                     y = y.max_nan(least);
                 }
                 y.store(c.add(j * V::N));
-                j += 1;
             }
-            c = c.wrapping_add(out.ldc);
-            i += 1;
-        }
+        });
     }
 }
 
@@ -344,7 +346,9 @@ impl<T: Scalar, const MR: usize, const NV: usize> Kernel for Block<'_, T, MR, NV
         let mut acc = [[<T::V<S>>::splat(T::ZERO); NV]; MR];
         // Rows of C lie far apart: without this every tile would end with a row of cache misses.
         for i in 0..MR {
-            prefetch(out.c.wrapping_add(i * out.ldc));
+            for j in 0..NV {
+                prefetch_to_write(out.c.wrapping_add(i * out.ldc + j * <T::V<S> as Lanes>::N));
+            }
         }
         // SAFETY: passed on from `tile`.
         unsafe {
