@@ -579,6 +579,27 @@ fn arg<T: Copy + PartialOrd + Send + Sync>(
     });
 }
 
+/// Candidates that are kept beside each other, so that a loop over them is one of vectors.
+const LANES: usize = 16;
+
+/// The best of some values, or NaN if one of them is.
+#[inline(always)]
+fn best_of<T: Copy + PartialOrd>(x: &[T], better: impl Fn(T, T) -> bool) -> T {
+    let replaces = |v: T, best: T| better(v, best) || v.partial_cmp(&v).is_none();
+    let mut best = [x[0]; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (best, &v) in best.iter_mut().zip(chunk) {
+            *best = if replaces(v, *best) { v } else { *best };
+        }
+    }
+    for (best, &v) in best.iter_mut().zip(rest) {
+        *best = if replaces(v, *best) { v } else { *best };
+    }
+    best.into_iter().fold(best[0], |a, v| if replaces(v, a) { v } else { a })
+}
+
 struct Arg<'a, T, G> {
     x: &'a [T],
     inner: usize,
@@ -594,17 +615,13 @@ impl<T: Copy + PartialOrd, G: Fn(T, T) -> bool> Kernel for Arg<'_, T, G> {
         out.fill(0);
         let is_nan = |v: T| v.partial_cmp(&v).is_none();
         if inner == 1 {
-            let (mut best, mut at) = (x[0], 0);
-            if !is_nan(best) {
-                for (k, &v) in x.iter().enumerate() {
-                    if better(v, best) || is_nan(v) {
-                        (best, at) = (v, k);
-                        if is_nan(v) {
-                            break;
-                        }
-                    }
-                }
-            }
+            let best = best_of(x, better);
+            let found = |v: T| v == best || (is_nan(v) && is_nan(best));
+            // Whole chunks that lack it are passed without asking where.
+            let skipped =
+                x.chunks_exact(LANES).take_while(|c| !c.iter().fold(false, |hit, &v| hit | found(v)));
+            let from = LANES * skipped.count();
+            let at = from + x[from..].iter().position(|&v| found(v)).unwrap_or(0);
             out[0] = at as i64;
             return;
         }

@@ -67,9 +67,10 @@ const LONG: usize = 64;
 /// With shorter rows a plain convolution is a product of packed matrices.
 const SHORT: usize = 12;
 /// Channels read that a plain convolution may have to take pixels as they lie: panels of the kernel stay in the first-level
-/// cache. With more, products do better; on AVX-512 from that length of a sum on with which they ask ahead for pixels.
+/// cache. With more, products do better; on AVX-512 they do from 16 channels on, the numbers in a line, of which a product
+/// asks for the next ones.
 fn shallow(l: Level) -> usize {
-    if l == Level::Avx512 { 63 } else { 256 }
+    if l == Level::Avx512 { 15 } else { 256 }
 }
 
 /// A plain convolution (of `n` channels made) with its pixels as rows of one image, long ones where enough of them remain to
@@ -202,6 +203,14 @@ pub(super) fn kernel_grad<T: Scalar>(
     mut db: Option<&mut [T]>,
 ) -> Result<(), AllocError> {
     let co = s.c_out / s.groups;
+    // The rows of images are those of matrices.
+    let plain = s.groups == 1 && Geometry::new(s, 0).is_plain();
+    if plain && db.is_none() && s.c_in.min(co) > shallow(l) && l == Level::Avx512 {
+        let pixels = Geometry::new(s, 0).pixels();
+        let (x, dy) = (Mat::rows(x, s.c_in).t(), Mat::rows(dy, co));
+        gemm_at(l, s.c_in, co, pixels, x, dy, dw, co, false, Epilogue::default());
+        return Ok(());
+    }
     for group in 0..s.groups {
         let g = Geometry::new(s, group);
         if s.groups == 1 && winograd::pays::<T>(&g, co) {

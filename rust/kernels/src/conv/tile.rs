@@ -2,7 +2,7 @@
 
 use crate::gemm::Scalar;
 use crate::gemm::micro::take;
-use crate::isa::{Isa, Lanes, Real};
+use crate::isa::{Isa, Kernel, Lanes, Real};
 use crate::lanes::round_bfloat16;
 use crate::unroll::each;
 
@@ -216,6 +216,27 @@ unsafe fn store_partial<V: Lanes, const MR: usize, const NV: usize>(
     }
 }
 
+/// A tile of exactly `MR` rows and `NV` vectors: a function of its own, since all of them in one take the compiler minutes.
+struct Block<'a, T, const MR: usize, const NV: usize, const OUTER: bool> {
+    stretches: &'a [Stretch],
+    a: *const T,
+    rs: usize,
+    step_a: usize,
+    b: *const T,
+    step_b: usize,
+    out: &'a Out<T>,
+}
+
+impl<T: Scalar, const MR: usize, const NV: usize, const OUTER: bool> Kernel for Block<'_, T, MR, NV, OUTER> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Isa>(self) {
+        let Block { stretches, a, rs, step_a, b, step_b, out } = self;
+        // SAFETY: passed on from `tile`.
+        unsafe { block::<T::V<S>, MR, NV, OUTER>(stretches, a, rs, step_a, b, step_b, out) }
+    }
+}
+
 #[inline(always)]
 unsafe fn block<V: Lanes, const MR: usize, const NV: usize, const OUTER: bool>(
     stretches: &[Stretch],
@@ -267,18 +288,15 @@ pub(super) unsafe fn tile<T: Scalar, S: Isa, const OUTER: bool>(
 ) {
     macro_rules! of_rows {
         ($($mr:literal)*) => {
-            // SAFETY: passed on.
-            unsafe {
-                if out.width > <T::V<S> as Lanes>::N {
-                    match rows {
-                        $($mr => block::<T::V<S>, $mr, 2, OUTER>(stretches, a, rs, step_a, b, step_b, out),)*
-                        _ => unreachable!("a tile of {rows} rows"),
-                    }
-                } else {
-                    match rows {
-                        $($mr => block::<T::V<S>, $mr, 1, OUTER>(stretches, a, rs, step_a, b, step_b, out),)*
-                        _ => unreachable!("a tile of {rows} rows"),
-                    }
+            if out.width > <T::V<S> as Lanes>::N {
+                match rows {
+                    $($mr => S::apart(Block::<T, $mr, 2, OUTER> { stretches, a, rs, step_a, b, step_b, out }),)*
+                    _ => unreachable!("a tile of {rows} rows"),
+                }
+            } else {
+                match rows {
+                    $($mr => S::apart(Block::<T, $mr, 1, OUTER> { stretches, a, rs, step_a, b, step_b, out }),)*
+                    _ => unreachable!("a tile of {rows} rows"),
                 }
             }
         };

@@ -177,13 +177,15 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
             step!();
             step!();
         }
+        // Rows at strides: within a line's length of steps each is asked for its next line. Of columns at strides each is a
+        // line of its own.
         let lines = if PACKED { 0 } else { k / LINE };
+        let next = if a_cs == 1 { a_rs } else { a_cs };
         for _ in 0..lines {
-            // Rows at strides: within a line's length of steps each is asked for its next one.
-            let mut row = a.wrapping_add(LINE * a_cs);
+            let mut ahead = a.wrapping_add(LINE * a_cs);
             for _ in 0..LINE {
-                prefetch(row);
-                row = row.wrapping_add(a_rs);
+                prefetch(ahead);
+                ahead = ahead.wrapping_add(next);
                 step!();
             }
         }
