@@ -621,7 +621,7 @@ impl<T: Copy + PartialOrd, G: Fn(T, T) -> bool> Kernel for Arg<'_, T, G> {
             let skipped =
                 x.chunks_exact(LANES).take_while(|c| !c.iter().fold(false, |hit, &v| hit | found(v)));
             let from = LANES * skipped.count();
-            let at = from + x[from..].iter().position(|&v| found(v)).unwrap_or(0);
+            let at = from + x[from..].iter().position(|&v| found(v)).expect("the best is one of them");
             out[0] = at as i64;
             return;
         }

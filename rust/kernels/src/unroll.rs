@@ -7,6 +7,7 @@
 /// array into memory, and there would be a fill with zeros, a copy and a second one for each tile.
 macro_rules! each {
     ($i:ident < $count:expr, $body:block) => {
+        const { assert!($count <= 14, "each! has no body for further rows") };
         $crate::unroll::each!(@ $i, $count, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
     };
     (@ $i:ident, $count:expr, $body:block, $($at:literal)*) => {

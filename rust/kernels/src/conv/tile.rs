@@ -1,7 +1,7 @@
 //! The tile of a convolution: sums over several stretches of memory, in registers from the first product to the last.
 
 use crate::gemm::Scalar;
-use crate::gemm::micro::take;
+use crate::gemm::micro::{copied, fetch};
 use crate::isa::{Isa, Kernel, Lanes, Real};
 use crate::lanes::round_bfloat16;
 use crate::unroll::each;
@@ -95,21 +95,6 @@ unsafe fn sums<V: Lanes, const MR: usize, const NV: usize, const OUTER: bool, co
         }
     }
     acc
-}
-
-/// A copy of sums that loops may walk; the sums themselves stay in registers.
-#[inline(always)]
-fn in_memory<V: Lanes, const MR: usize, const NV: usize>(sums: &[[V; NV]; MR]) -> [[V; NV]; MR] {
-    let mut copy = [[V::splat(V::T::ZERO); NV]; MR];
-    take::<V, MR, NV>(&mut copy, sums);
-    copy
-}
-
-/// The first `n` lanes.
-#[inline(always)]
-unsafe fn fetch<V: Lanes>(p: *const V::T, n: usize) -> V {
-    // SAFETY: the caller's promise.
-    unsafe { if n == V::N { V::load(p) } else { V::load_partial(p, n) } }
 }
 
 /// Writes a tile with every step rounded to bfloat16.
@@ -232,41 +217,27 @@ impl<T: Scalar, const MR: usize, const NV: usize, const OUTER: bool> Kernel for 
     #[inline(always)]
     fn run<S: Isa>(self) {
         let Block { stretches, a, rs, step_a, b, step_b, out } = self;
+        let last = out.width - (NV - 1) * <T::V<S> as Lanes>::N;
         // SAFETY: passed on from `tile`.
-        unsafe { block::<T::V<S>, MR, NV, OUTER>(stretches, a, rs, step_a, b, step_b, out) }
-    }
-}
-
-#[inline(always)]
-unsafe fn block<V: Lanes, const MR: usize, const NV: usize, const OUTER: bool>(
-    stretches: &[Stretch],
-    a: *const V::T,
-    rs: usize,
-    step_a: usize,
-    b: *const V::T,
-    step_b: usize,
-    out: &Out<V::T>,
-) {
-    let last = out.width - (NV - 1) * V::N;
-    // SAFETY: passed on.
-    unsafe {
-        if last == V::N {
-            let acc = sums::<V, MR, NV, OUTER, true>(stretches, a, rs, step_a, b, step_b, last);
-            if !OUTER && out.rounded {
-                return store_rounded::<V, MR, NV>(&in_memory(&acc), out, last);
+        unsafe {
+            if last == <T::V<S> as Lanes>::N {
+                let acc = sums::<T::V<S>, MR, NV, OUTER, true>(stretches, a, rs, step_a, b, step_b, last);
+                if !OUTER && out.rounded {
+                    return store_rounded::<T::V<S>, MR, NV>(&copied(&acc), out, last);
+                }
+                store::<T::V<S>, MR, NV>(&acc, out);
+            } else if OUTER {
+                let acc = sums::<T::V<S>, MR, NV, true, false>(stretches, a, rs, step_a, b, step_b, last);
+                store_partial::<T::V<S>, MR, NV>(&copied(&acc), out, last);
+            } else {
+                // B is packed: what is beyond the width is zero, and its results are not written.
+                let acc = sums::<T::V<S>, MR, NV, false, true>(stretches, a, rs, step_a, b, step_b, last);
+                let acc = copied(&acc);
+                if out.rounded {
+                    return store_rounded::<T::V<S>, MR, NV>(&acc, out, last);
+                }
+                store_partial::<T::V<S>, MR, NV>(&acc, out, last);
             }
-            store::<V, MR, NV>(&acc, out);
-        } else if OUTER {
-            let acc = sums::<V, MR, NV, true, false>(stretches, a, rs, step_a, b, step_b, last);
-            store_partial::<V, MR, NV>(&in_memory(&acc), out, last);
-        } else {
-            // B is packed: what is beyond the width is zero, and its results are not written.
-            let acc = sums::<V, MR, NV, false, true>(stretches, a, rs, step_a, b, step_b, last);
-            let acc = in_memory(&acc);
-            if out.rounded {
-                return store_rounded::<V, MR, NV>(&acc, out, last);
-            }
-            store_partial::<V, MR, NV>(&acc, out, last);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The micro-kernel: a tile of C in registers, written once over the lane trait.
 
 use super::ahead::Line;
+use super::plan::LINE;
 use super::{Epilogue, Scalar};
 use crate::isa::{Isa, Kernel, Lanes, Real, prefetch, prefetch_far, prefetch_to_write};
 use crate::lanes::round_bfloat16;
@@ -107,7 +108,7 @@ unsafe fn accumulate_while_asking<V: Lanes, const MR: usize, const NV: usize>(
 
 /// Copies sums one by one, so that either side may stay in registers; an assignment would copy memory.
 #[inline(always)]
-pub(crate) fn take<V: Lanes, const MR: usize, const NV: usize>(to: &mut [[V; NV]; MR], from: &[[V; NV]; MR]) {
+fn take<V: Lanes, const MR: usize, const NV: usize>(to: &mut [[V; NV]; MR], from: &[[V; NV]; MR]) {
     each!(i < MR, {
         for j in 0..NV {
             to[i][j] = from[i][j];
@@ -115,10 +116,18 @@ pub(crate) fn take<V: Lanes, const MR: usize, const NV: usize>(to: &mut [[V; NV]
     });
 }
 
+/// A copy of sums, made as [`take`] makes it: what loops do with it leaves the sums in registers.
+#[inline(always)]
+pub(crate) fn copied<V: Lanes, const MR: usize, const NV: usize>(sums: &[[V; NV]; MR]) -> [[V; NV]; MR] {
+    let mut copy = [[V::splat(V::T::ZERO); NV]; MR];
+    take::<V, MR, NV>(&mut copy, sums);
+    copy
+}
+
 /// How many steps ahead operands are asked for.
 const AHEAD: usize = 16;
-/// Numbers of float32 in a line of the cache.
-const LINE: usize = 16;
+/// Steps along a row of A that a line of the cache lasts, of float32; no tile has more rows.
+const LINE_STEPS: usize = LINE / size_of::<f32>();
 
 #[inline(always)]
 unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
@@ -134,8 +143,7 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
     let (mut a, mut b) = (a, b);
     // Copies that only this loop touches: the caller's array, which it later walks row by row, would be written back to
     // memory after every multiply-add.
-    let mut sum = [[V::splat(V::T::ZERO); NV]; MR];
-    take::<V, MR, NV>(&mut sum, acc);
+    let mut sum = copied::<V, MR, NV>(acc);
     /// One step: a column of A times a row of B.
     macro_rules! step {
         () => {
@@ -144,7 +152,7 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
             for j in 0..NV {
                 row[j] = V::load(b.add(j * V::N));
                 // One request per cache line.
-                if j * size_of::<V>() % 64 == 0 {
+                if j * size_of::<V>() % LINE == 0 {
                     prefetch(b.wrapping_add(AHEAD * b_rs + j * V::N));
                 }
             }
@@ -179,17 +187,17 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
         }
         // Rows at strides: within a line's length of steps each is asked for its next line. Of columns at strides each is a
         // line of its own.
-        let lines = if PACKED { 0 } else { k / LINE };
+        let lines = if PACKED { 0 } else { k / LINE_STEPS };
         let next = if a_cs == 1 { a_rs } else { a_cs };
         for _ in 0..lines {
-            let mut ahead = a.wrapping_add(LINE * a_cs);
-            for _ in 0..LINE {
+            let mut ahead = a.wrapping_add(LINE_STEPS * a_cs);
+            for _ in 0..LINE_STEPS {
                 prefetch(ahead);
                 ahead = ahead.wrapping_add(next);
                 step!();
             }
         }
-        for _ in 4 * fours + LINE * lines..k {
+        for _ in 4 * fours + LINE_STEPS * lines..k {
             prefetch(a.wrapping_add(AHEAD * a_cs));
             step!();
         }
@@ -221,9 +229,7 @@ pub(crate) unsafe fn store<V: Lanes, const MR: usize, const NV: usize>(acc: &[[V
             }
         } else {
             // A copy in memory for the loops of the general case; the others write registers.
-            let mut copy = [[V::splat(V::T::ZERO); NV]; MR];
-            take::<V, MR, NV>(&mut copy, acc);
-            store_any::<V, MR, NV>(&copy, out);
+            store_any::<V, MR, NV>(&copied::<V, MR, NV>(acc), out);
         }
     }
 }
@@ -349,7 +355,9 @@ impl<T: Scalar, const MR: usize, const NV: usize> Kernel for Block<'_, T, MR, NV
         // Rows of C lie far apart: without this every tile would end with a row of cache misses.
         for i in 0..MR {
             for j in 0..NV {
-                prefetch_to_write(out.c.wrapping_add(i * out.ldc + j * <T::V<S> as Lanes>::N));
+                if j * size_of::<T::V<S>>() % LINE == 0 {
+                    prefetch_to_write(out.c.wrapping_add(i * out.ldc + j * <T::V<S> as Lanes>::N));
+                }
             }
         }
         // SAFETY: passed on from `tile`.
