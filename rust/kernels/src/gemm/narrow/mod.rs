@@ -5,6 +5,8 @@
 //! widened and float32 does the work.
 
 #[cfg(target_arch = "x86_64")]
+mod dots;
+#[cfg(target_arch = "x86_64")]
 pub(super) mod pack;
 #[cfg(target_arch = "x86_64")]
 mod run;

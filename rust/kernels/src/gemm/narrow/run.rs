@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::pack::{self, Raw};
-use super::store;
-use super::tiles::{self, BLOCK, Block, Operands, PANEL, STEP, Tiles};
+use super::tiles::{BLOCK, Block, Operands, PANEL, STEP, Tiles};
+use super::{dots, store};
 use crate::buffer::{AllocError, Buffer};
 use crate::convert::{Kind, convert_bytes, elements_mut};
 use crate::gemm::Epilogue;
 use crate::gemm::plan::place;
 use crate::isa::Narrow;
+use crate::map::Unary;
 use crate::par;
 use crate::shared::Shared;
 
@@ -19,8 +20,12 @@ const CACHE: usize = 1 << 20;
 const TASKS: usize = 16;
 /// Work below which a task is not cut further, in floating-point operations.
 const TASK: usize = 4_000_000;
+/// Bytes after which the places of the first-level cache repeat.
+const PAGE: usize = 4096;
 /// Rows or columns per piece of shared packing.
 const PIECE: usize = 32;
+/// The same where rows are packed in tiles: they are read along columns, which lie far apart.
+const TILES_PIECE: usize = 8 * dots::ROWS;
 
 /// A product whose parts were checked.
 #[derive(Clone, Copy)]
@@ -39,6 +44,19 @@ pub(super) struct Product<'a> {
     pub ep: Epilogue<'a, f32>,
 }
 
+impl Product<'_> {
+    /// The same product, of the transposes.
+    fn turned(self) -> Self {
+        let (a, b) = (self.b.turned(), self.a.turned());
+        Product { m: self.n, n: self.m, a, b, swapped: !self.swapped, ..self }
+    }
+
+    /// Bytes of an element of C.
+    fn width(&self) -> usize {
+        if self.half { 2 } else { 4 }
+    }
+}
+
 // SAFETY: tasks write disjoint blocks of C and only read the rest.
 unsafe impl Send for Product<'_> {}
 // SAFETY: as above.
@@ -48,7 +66,9 @@ unsafe impl Sync for Product<'_> {}
 struct Plan {
     /// k, rounded up to whole steps.
     kp: usize,
-    /// From row to row of packed A.
+    /// A is packed in tiles, not in rows.
+    tiles: bool,
+    /// From row to row of packed A, if not in tiles.
     lda: usize,
     rows: usize,
     columns: usize,
@@ -57,28 +77,39 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(p: &Product<'_>, batch: usize) -> Plan {
+    fn new(p: &Product<'_>, batch: usize, least: usize) -> Plan {
         let kp = p.k.next_multiple_of(STEP).max(STEP);
         // Rows at multiples of 2 KB would share few sets of the first-level cache.
-        let lda = if (2 * kp).is_multiple_of(2048) { kp + STEP } else { kp };
-        let whole = |x: usize| x.next_multiple_of(BLOCK);
+        let tiles = p.level != Narrow::Amx && p.a.cs != 1;
+        let lda = if (2 * kp).is_multiple_of(2048) && !tiles { kp + STEP } else { kp };
+        let high = if tiles { dots::ROWS } else { BLOCK };
         let room = (CACHE / (2 * kp) / BLOCK * BLOCK).max(2 * BLOCK);
-        let fit = |x: usize, limit: usize| whole(x).min((limit / BLOCK * BLOCK).max(BLOCK));
+        let fit = |x: usize, limit: usize, unit: usize| {
+            x.next_multiple_of(unit).min((limit / unit * unit).max(unit))
+        };
         let (mut rows, mut columns) = if p.m <= p.n {
-            let rows = fit(p.m, room * 3 / 4);
-            (rows, fit(p.n, room - rows))
+            let rows = fit(p.m, room * 3 / 4, high);
+            (rows, fit(p.n, room.saturating_sub(rows), BLOCK))
         } else {
-            let columns = fit(p.n, room * 3 / 4);
-            (fit(p.m, room - columns), columns)
+            let columns = fit(p.n, room * 3 / 4, BLOCK);
+            (fit(p.m, room - columns, high), columns)
         };
         let count = |r: usize, c: usize| p.m.div_ceil(r) * p.n.div_ceil(c) * batch;
-        while count(rows, columns) < TASKS && 2 * rows * columns * kp > TASK && rows.max(columns) > BLOCK {
+        while count(rows, columns) < TASKS
+            && 2 * rows * columns * kp > TASK
+            && (rows > high || columns > BLOCK)
+        {
             // The longer side of C first: the shorter one's operand is then packed once.
-            let cut_columns = if p.n >= p.m { columns > BLOCK } else { rows == BLOCK };
-            let side = if cut_columns { &mut columns } else { &mut rows };
-            *side = whole(*side / 2);
+            let cut_columns = if p.n >= p.m { columns > BLOCK } else { rows <= high };
+            let (side, unit) = if cut_columns { (&mut columns, BLOCK) } else { (&mut rows, high) };
+            *side = (*side / 2).next_multiple_of(unit);
         }
-        Plan { kp, lda, rows, columns, m_tasks: p.m.div_ceil(rows), n_tasks: p.n.div_ceil(columns) }
+        Plan { kp, tiles, lda, rows, columns, m_tasks: p.m.div_ceil(rows), n_tasks: p.n.div_ceil(columns) }
+    }
+
+    /// Elements of so many first rows of packed A; of whole tiles, where it is in tiles.
+    fn packed(&self, rows: usize) -> usize {
+        if self.tiles { rows.div_ceil(dots::ROWS) * pack::tile_len(self.kp) } else { rows * self.lda }
     }
 }
 
@@ -97,7 +128,7 @@ pub(super) unsafe fn run(p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), A
     let long = p.k >= 4 * LENGTH && p.m * p.n <= SMALL && p.ep.bias.is_none() && p.ep.activation.is_none();
     let (&[[oa, ob, oc]], true) = (offsets, long) else {
         // SAFETY: passed on.
-        return unsafe { whole(p, offsets) };
+        return unsafe { whole(p, offsets, TASKS) };
     };
     let (pieces, size) = ((p.k / LENGTH).min(PIECES), p.m * p.n);
     let mut copies = Buffer::scratch(4 * pieces * size)?;
@@ -108,7 +139,7 @@ pub(super) unsafe fn run(p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), A
     par::run(pieces, |piece| {
         let p = product;
         let (from, to) = (start(piece), start(piece + 1));
-        let part = Product {
+        let mut part = Product {
             k: to - from,
             a: Raw { at: p.a.at.wrapping_add(oa + from * p.a.cs), ..p.a },
             b: Raw { at: p.b.at.wrapping_add(ob + from * p.b.rs), ..p.b },
@@ -117,8 +148,13 @@ pub(super) unsafe fn run(p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), A
             half: false,
             ..*p
         };
+        // Long rows are read faster into panels than into tiles; of so long a sum the way back costs less.
+        if p.a.cs != 1 && p.b.rs != 1 && p.m > 2 * p.n {
+            part = part.turned();
+        }
+        // Pieces are the tasks: of a smaller part of C a task would read short parts of rows.
         // SAFETY: a part of the sum, and a copy of C of its own.
-        if let Err(e) = unsafe { whole(part, &[[0; 3]]) } {
+        if let Err(e) = unsafe { whole(part, &[[0; 3]], 1) } {
             missing.fetch_max(e.bytes.max(1), Ordering::Relaxed);
         }
     });
@@ -127,7 +163,7 @@ pub(super) unsafe fn run(p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), A
         bytes => return Err(AllocError { bytes }),
     }
     let copies = Shared::new(elements_mut::<f32>(copies.bytes_mut()));
-    let (width, kind) = if p.half { (2, Kind::BF16) } else { (4, Kind::F32) };
+    let (width, kind) = (p.width(), if p.half { Kind::BF16 } else { Kind::F32 });
     par::run(p.m.div_ceil(PIECE), |block| {
         let p = product;
         for row in block * PIECE..((block + 1) * PIECE).min(p.m) {
@@ -146,19 +182,18 @@ pub(super) unsafe fn run(p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), A
     Ok(())
 }
 
-/// Runs the product with whole sums.
+/// Runs the product with whole sums, as `least` tasks, if it is large enough.
 ///
 /// # Safety
 /// As for [`run`].
-unsafe fn whole(mut p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), AllocError> {
+unsafe fn whole(mut p: Product<'_>, offsets: &[[usize; 3]], least: usize) -> Result<(), AllocError> {
     // B is always packed, A only where its rows are not contiguous: so the one that can be read where it lies, or the
     // smaller one, takes the place that fits.
     let cost = |a: Raw, a_len: usize, b_len: usize| if a.cs == 1 { b_len } else { a_len + b_len };
-    let turned = |x: Raw| Raw { at: x.at, rs: x.cs, cs: x.rs };
-    if cost(turned(p.b), p.n, p.m) < cost(p.a, p.m, p.n) {
-        p = Product { m: p.n, n: p.m, a: turned(p.b), b: turned(p.a), swapped: true, ..p };
+    if cost(p.b.turned(), p.n, p.m) < cost(p.a, p.m, p.n) {
+        p = p.turned();
     }
-    let plan = Plan::new(&p, offsets.len());
+    let plan = Plan::new(&p, offsets.len(), least);
     let tasks = plan.m_tasks * plan.n_tasks;
     let aligned = |at: *const u16| (at as usize).is_multiple_of(64);
     let (ia, ib) = if p.swapped { (1, 0) } else { (0, 1) };
@@ -171,22 +206,23 @@ unsafe fn whole(mut p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), AllocE
     let share_a = single && !direct && plan.n_tasks > 1;
     let share_b = single && plan.m_tasks > 1;
     let bytes = |wanted: bool, len: usize| if wanted { 2 * len } else { 0 };
-    let mut a_buffer = Buffer::scratch(bytes(share_a, p.m * plan.lda))?;
+    let mut a_buffer = Buffer::scratch(bytes(share_a, plan.packed(p.m)))?;
     let mut b_buffer = Buffer::scratch(bytes(share_b, p.n.next_multiple_of(PANEL) * plan.kp))?;
     let a_at = a_buffer.bytes_mut().as_mut_ptr() as usize;
     let b_at = b_buffer.bytes_mut().as_mut_ptr() as usize;
     if share_a || share_b {
         let [oa, ob] = [offsets[0][ia], offsets[0][ib]];
-        let a_pieces = if share_a { p.m.div_ceil(PIECE) } else { 0 };
+        let high = if plan.tiles { TILES_PIECE } else { PIECE };
+        let a_pieces = if share_a { p.m.div_ceil(high) } else { 0 };
         let b_pieces = if share_b { p.n.div_ceil(PIECE) } else { 0 };
         let (product, plan) = (&p, &plan);
         par::run(a_pieces + b_pieces, |i| {
             // SAFETY: pieces are disjoint, inside of the matrices and of the buffers.
             unsafe {
                 if i < a_pieces {
-                    let from = i * PIECE;
-                    let out = (a_at as *mut u16).add(from * plan.lda);
-                    pack_a(product, plan, oa, from, PIECE.min(product.m - from), out);
+                    let from = i * high;
+                    let out = (a_at as *mut u16).add(plan.packed(from));
+                    pack_a(product, plan, oa, from, high.min(product.m - from), out);
                 } else {
                     let from = (i - a_pieces) * PIECE;
                     let out = (b_at as *mut u16).add(from * plan.kp);
@@ -216,7 +252,13 @@ unsafe fn whole(mut p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), AllocE
 unsafe fn pack_a(p: &Product<'_>, plan: &Plan, offset: usize, from: usize, rows: usize, out: *mut u16) {
     let x = Raw { at: p.a.at.wrapping_add(offset + from * p.a.rs), ..p.a };
     // SAFETY: the caller's promise; both levels include what packing needs.
-    unsafe { pack::rows(x, rows, p.k, plan.kp, out, plan.lda) }
+    unsafe {
+        if plan.tiles {
+            pack::tiles(x, rows, p.k, plan.kp, out)
+        } else {
+            pack::rows(x, rows, p.k, plan.kp, out, plan.lda)
+        }
+    }
 }
 
 /// # Safety
@@ -244,17 +286,19 @@ unsafe fn task(
     let (m, n) = (plan.rows.min(p.m - i0), plan.columns.min(p.n - j0));
     let own_a = !direct && shared.0.is_none();
     let own_b = shared.1.is_none();
-    let mut a_buffer = Buffer::scratch(if own_a { 2 * m * plan.lda } else { 0 })?;
+    let mut a_buffer = Buffer::scratch(if own_a { 2 * plan.packed(m) } else { 0 })?;
     let mut b_buffer = Buffer::scratch(if own_b { 2 * n.next_multiple_of(PANEL) * plan.kp } else { 0 })?;
-    let (mut a, mut stride) = (p.a.at.wrapping_add(oa + i0 * p.a.rs), p.a.rs);
-    if let Some(at) = shared.0 {
-        (a, stride) = ((at as *const u16).wrapping_add(i0 * plan.lda), plan.lda);
-    } else if own_a {
-        let out = a_buffer.bytes_mut().as_mut_ptr().cast();
-        // SAFETY: the rows of this task, and a buffer for them.
-        unsafe { pack_a(p, plan, oa, i0, m, out) };
-        (a, stride) = (out, plan.lda);
-    }
+    let packed = |at: *const u16| if plan.tiles { Rows::Tiles(at) } else { Rows::Apart(at, plan.lda) };
+    let a = match shared.0 {
+        Some(at) => packed((at as *const u16).wrapping_add(plan.packed(i0))),
+        None if direct => Rows::Apart(p.a.at.wrapping_add(oa + i0 * p.a.rs), p.a.rs),
+        None => {
+            let out = a_buffer.bytes_mut().as_mut_ptr().cast();
+            // SAFETY: the rows of this task, and a buffer for them.
+            unsafe { pack_a(p, plan, oa, i0, m, out) };
+            packed(out)
+        }
+    };
     let b = match shared.1 {
         Some(at) => (at as *const u16).wrapping_add(j0 * plan.kp),
         None => {
@@ -264,46 +308,149 @@ unsafe fn task(
             out
         }
     };
-    let mut tiles = Tiles::new();
-    let mut block = Block([0.0; BLOCK * BLOCK]);
-    let (across, down) = (n.div_ceil(BLOCK), m.div_ceil(BLOCK));
-    for at in 0..across * down {
-        // The smaller operand passes by again and again, the larger one once.
-        let (i, j) = if m > n { (at / across, at % across) } else { (at % down, at / down) };
-        let (i, j) = (i * BLOCK, j * BLOCK);
-        let (rows, columns) = (BLOCK.min(m - i), BLOCK.min(n - j));
-        let o = Operands {
-            a: a.wrapping_add(i * stride),
-            a_stride: 2 * stride,
-            rows,
-            b: b.wrapping_add(j * plan.kp),
-            panel: PANEL * plan.kp,
-            panels: columns.div_ceil(PANEL),
-            steps: plan.kp / STEP,
+    let part = Part { p, at: (i0, j0), m, n, a, b, kp: plan.kp, c: p.c.wrapping_add(oc * p.width()) };
+    // SAFETY: the operands were packed or are read where they lie; this part of C belongs to this task.
+    unsafe { if p.level == Narrow::Amx { part.blocks() } else { part.tiles() } }
+    Ok(())
+}
+
+/// A as products read it.
+#[derive(Clone, Copy)]
+enum Rows {
+    /// k is contiguous; from row to row, in elements.
+    Apart(*const u16, usize),
+    /// In tiles, see [`pack::tiles`].
+    Tiles(*const u16),
+}
+
+/// The part of C that a task computes.
+struct Part<'a> {
+    p: &'a Product<'a>,
+    /// Its first row and column.
+    at: (usize, usize),
+    m: usize,
+    n: usize,
+    a: Rows,
+    b: *const u16,
+    kp: usize,
+    /// The first element of all of C.
+    c: *mut u8,
+}
+
+impl Part<'_> {
+    /// By tiles of dot products: from registers to C, or by way of a block where more is to be done.
+    ///
+    /// # Safety
+    /// As for [`run`]; the level is [`Narrow::Avx512Bf16`].
+    unsafe fn tiles(&self) {
+        let (p, (i0, j0)) = (self.p, self.at);
+        let straight = !p.swapped && p.ep.activation.is_none_or(|f| f == Unary::Relu);
+        let mut block = Block([0.0; BLOCK * BLOCK]);
+        let high = match self.a {
+            // The first-level cache has eight places for rows that far apart.
+            Rows::Apart(_, stride) if (2 * stride).is_multiple_of(PAGE) => 8,
+            _ => dots::ROWS,
         };
-        // SAFETY: the block's rows and panels exist; its part of C belongs to this task.
-        unsafe {
-            match p.level {
-                Narrow::Amx => tiles.block(&o, &mut block),
-                _ => tiles::dots(&o, &mut block),
-            }
-            let mut out = store::Out {
-                c: p.c.add(oc * if p.half { 2 } else { 4 }),
-                ldc: p.ldc,
-                half: p.half,
-                at: (i0 + i, j0 + j),
-                rows,
-                columns,
-                bias: p.ep.bias,
-                activation: p.ep.activation,
+        let (across, down) = (self.n.div_ceil(BLOCK), self.m.div_ceil(high));
+        for at in 0..across * down {
+            let (tile, j) = order(at, (self.m, self.n), (down, across));
+            let (i, end, [a, row, pair]) = match self.a {
+                Rows::Tiles(a) => {
+                    let i = tile * dots::ROWS;
+                    let tile = a.wrapping_add(tile * pack::tile_len(self.kp));
+                    (i, self.m.min(i + dots::ROWS), [tile as usize, pack::PAIR, PANEL * pack::PAIR])
+                }
+                // Tiles share the rows evenly: one of two rows takes nearly as long as one of six.
+                Rows::Apart(a, stride) => {
+                    let (i, end) = (tile * self.m / down, (tile + 1) * self.m / down);
+                    (i, end, [a.wrapping_add(i * stride) as usize, 2 * stride, pack::PAIR])
+                }
             };
-            if p.swapped {
-                store::turn(&mut block);
-                out.at = (j0 + j, i0 + i);
-                (out.rows, out.columns) = (columns, rows);
+            let j = j * BLOCK;
+            let (rows, columns) = (end - i, BLOCK.min(self.n - j));
+            let o = dots::Operands {
+                a: a as *const u16,
+                row,
+                pair,
+                rows,
+                b: self.b.wrapping_add(j * self.kp),
+                panel: PANEL * self.kp,
+                panels: columns.div_ceil(PANEL),
+                steps: self.kp / STEP,
+            };
+            let (i, j) = (i0 + i, j0 + j);
+            // SAFETY: the tile's rows and panels exist; its part of C belongs to this task, or it is the block.
+            unsafe {
+                if straight && columns.is_multiple_of(PANEL) {
+                    let out = dots::Out {
+                        c: self.c.wrapping_add((i * p.ldc + j) * p.width()),
+                        ldc: p.ldc,
+                        half: p.half,
+                        bias: p.ep.bias.map(|b| b.as_ptr().wrapping_add(j)),
+                        relu: p.ep.activation.is_some(),
+                    };
+                    dots::tile(&o, &out);
+                } else {
+                    let c = block.0.as_mut_ptr().cast();
+                    dots::tile(&o, &dots::Out { c, ldc: BLOCK, half: false, bias: None, relu: false });
+                    self.finish(&mut block, (i, j), rows, columns);
+                }
             }
-            store::store(&mut block, &out);
         }
     }
-    Ok(())
+
+    /// By blocks of tiles of the processor.
+    ///
+    /// # Safety
+    /// As for [`run`]; the level is [`Narrow::Amx`].
+    unsafe fn blocks(&self) {
+        let Rows::Apart(a, stride) = self.a else { unreachable!("tiles of the processor take rows") };
+        let mut tiles = Tiles::new();
+        let mut block = Block([0.0; BLOCK * BLOCK]);
+        let (across, down) = (self.n.div_ceil(BLOCK), self.m.div_ceil(BLOCK));
+        for at in 0..across * down {
+            let (i, j) = order(at, (self.m, self.n), (down, across));
+            let (i, j) = (i * BLOCK, j * BLOCK);
+            let (rows, columns) = (BLOCK.min(self.m - i), BLOCK.min(self.n - j));
+            let o = Operands {
+                a: a.wrapping_add(i * stride),
+                a_stride: 2 * stride,
+                rows,
+                b: self.b.wrapping_add(j * self.kp),
+                panel: PANEL * self.kp,
+                panels: columns.div_ceil(PANEL),
+                steps: self.kp / STEP,
+            };
+            // SAFETY: the block's rows and panels exist; its part of C belongs to this task.
+            unsafe {
+                tiles.block(&o, &mut block);
+                self.finish(&mut block, (self.at.0 + i, self.at.1 + j), rows, columns);
+            }
+        }
+    }
+
+    /// Takes the sums of a block to C.
+    ///
+    /// # Safety
+    /// As for [`run`]; this part of C exists and belongs to this task.
+    unsafe fn finish(&self, block: &mut Block, at: (usize, usize), rows: usize, columns: usize) {
+        let p = self.p;
+        let (bias, activation) = (p.ep.bias, p.ep.activation);
+        let mut out = store::Out { c: self.c, ldc: p.ldc, half: p.half, at, rows, columns, bias, activation };
+        // SAFETY: passed on.
+        unsafe {
+            if p.swapped {
+                store::turn(block, rows);
+                out.at = (at.1, at.0);
+                (out.rows, out.columns) = (columns, rows);
+            }
+            store::store(block, &out);
+        }
+    }
+}
+
+/// Row and column of block `at` of `down` times `across`: the smaller operand passes by again and again, the larger one
+/// once.
+fn order(at: usize, (m, n): (usize, usize), (down, across): (usize, usize)) -> (usize, usize) {
+    if m > n { (at / across, at % across) } else { (at % down, at / down) }
 }

@@ -20,12 +20,12 @@ pub(super) struct Out<'a> {
     pub activation: Option<Unary>,
 }
 
-/// The block with rows and columns traded.
+/// The block with rows and columns traded; of `rows` rows that count.
 ///
 /// # Safety
 /// AVX-512 F.
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn turn(block: &mut Block) {
+pub(super) unsafe fn turn(block: &mut Block, rows: usize) {
     let turned = |from: &Block, i: usize, j: usize| {
         let mut lines = [_mm512_setzero_si512(); 16];
         for (r, line) in lines.iter_mut().enumerate() {
@@ -36,6 +36,9 @@ pub(super) unsafe fn turn(block: &mut Block) {
         lines
     };
     for (i, j) in [(0, 0), (0, 16), (16, 16)] {
+        if i >= rows {
+            break;
+        }
         let (a, b) = (turned(block, i, j), turned(block, j, i));
         for r in 0..16 {
             // SAFETY: as above.

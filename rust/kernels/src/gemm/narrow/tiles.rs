@@ -1,9 +1,8 @@
-//! Blocks of up to 32x32 elements of a product of bfloat16 matrices: by tiles (AMX) or by dot products (AVX-512 BF16).
+//! Blocks of up to 32x32 elements of a product of bfloat16 matrices, by tiles (AMX).
 //!
 //! A has its rows at a stride, k contiguous; B lies in panels of 16 columns: per pair of k 16 columns of two values.
 
 use std::arch::asm;
-use std::arch::x86_64::*;
 
 /// Rows and columns of a block.
 pub(in crate::gemm) const BLOCK: usize = 32;
@@ -161,57 +160,6 @@ impl Drop for Tiles {
         if self.rows != (0, 0) {
             // SAFETY: tiles were configured, so the instruction is there.
             unsafe { asm!("tilerelease", options(nostack, nomem)) };
-        }
-    }
-}
-
-/// Computes a block by dot products of pairs.
-///
-/// # Safety
-/// AVX-512 BF16 is there, and so are the elements of the operands.
-#[target_feature(enable = "avx512f,avx512bf16")]
-pub(super) unsafe fn dots(o: &Operands, out: &mut Block) {
-    let mut row = 0;
-    macro_rules! rows {
-        ($($n:literal)*) => {$(
-            while o.rows - row >= $n {
-                // SAFETY: the caller's promise, for these rows.
-                unsafe {
-                    if o.panels > 1 { dot_rows::<$n, 2>(o, row, out) } else { dot_rows::<$n, 1>(o, row, out) }
-                }
-                row += $n;
-            }
-        )*};
-    }
-    rows!(8 4 2 1);
-}
-
-/// # Safety
-/// As for [`dots`].
-#[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn dot_rows<const R: usize, const P: usize>(o: &Operands, row: usize, out: &mut Block) {
-    let mut sum = [[_mm512_setzero_ps(); P]; R];
-    let a = o.a.wrapping_byte_add(row * o.a_stride);
-    // SAFETY: pairs of k below `steps` whole steps exist in rows of A and in panels of B; all 512 bits are valid values.
-    unsafe {
-        for pair in 0..o.steps * STEP / 2 {
-            let mut b = [std::mem::transmute::<__m512i, __m512bh>(_mm512_setzero_si512()); P];
-            for (j, b) in b.iter_mut().enumerate() {
-                let line = _mm512_loadu_si512(o.b.add(j * o.panel + pair * 2 * PANEL).cast());
-                *b = std::mem::transmute::<__m512i, __m512bh>(line);
-            }
-            for i in 0..R {
-                let x = a.byte_add(i * o.a_stride).add(2 * pair).cast::<i32>().read_unaligned();
-                let x = std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(x));
-                for j in 0..P {
-                    sum[i][j] = _mm512_dpbf16_ps(sum[i][j], x, b[j]);
-                }
-            }
-        }
-        for i in 0..R {
-            for j in 0..P {
-                _mm512_store_ps(out.0.as_mut_ptr().add((row + i) * BLOCK + j * PANEL), sum[i][j]);
-            }
         }
     }
 }
