@@ -78,10 +78,11 @@ pub(crate) unsafe fn accumulate<V: Lanes, const MR: usize, const NV: usize>(
     b_rs: usize,
 ) {
     // SAFETY: passed on.
-    unsafe { accumulate_while_asking::<V, MR, NV>(acc, k, a, a_rs, a_cs, b, b_rs, Line::nothing(a)) }
+    unsafe { accumulate_while_asking::<V, MR, NV>(acc, k, a, a_rs, a_cs, b, b_rs, Line::nothing(a), None) }
 }
 
-/// [`accumulate`], and `ahead` is asked for meanwhile, as far as there is time.
+/// [`accumulate`], and `ahead` is asked for meanwhile, as far as there is time; towards the end also the rows of `c`, by
+/// address and stride.
 ///
 /// # Safety
 /// As for [`accumulate`].
@@ -95,13 +96,14 @@ unsafe fn accumulate_while_asking<V: Lanes, const MR: usize, const NV: usize>(
     b: *const V::T,
     b_rs: usize,
     ahead: Line,
+    c: Option<(*const V::T, usize)>,
 ) {
     // SAFETY: passed on. With constant strides every address is an offset the loop need not compute.
     unsafe {
         if a_rs == 1 && a_cs == MR && b_rs == NV * V::N {
-            steps::<V, MR, NV, true>(acc, k, a, 1, MR, b, NV * V::N, ahead);
+            steps::<V, MR, NV, true>(acc, k, a, 1, MR, b, NV * V::N, ahead, c);
         } else {
-            steps::<V, MR, NV, false>(acc, k, a, a_rs, a_cs, b, b_rs, ahead);
+            steps::<V, MR, NV, false>(acc, k, a, a_rs, a_cs, b, b_rs, ahead, c);
         }
     }
 }
@@ -126,6 +128,9 @@ pub(crate) fn copied<V: Lanes, const MR: usize, const NV: usize>(sums: &[[V; NV]
 
 /// How many steps ahead operands are asked for.
 const AHEAD: usize = 16;
+/// So many steps before the end of the sum the rows of C are asked for: early enough for the memory, late enough not to
+/// be driven out of the cache by A and B. (Rows of C lie far apart, often where they share few places.)
+const LAST: usize = 32;
 /// Steps along a row of A that a line of the cache lasts, of float32; no tile has more rows.
 const LINE_STEPS: usize = LINE / size_of::<f32>();
 
@@ -139,6 +144,7 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
     b: *const V::T,
     b_rs: usize,
     mut ahead: Line,
+    c: Option<(*const V::T, usize)>,
 ) {
     let (mut a, mut b) = (a, b);
     // Copies that only this loop touches: the caller's array, which it later walks row by row, would be written back to
@@ -170,36 +176,50 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
     unsafe {
         // Several steps at a time only where addresses are constants: else the compiler moves loads up until registers
         // are spilled.
-        let fours = if PACKED { k / 4 } else { 0 };
-        for _ in 0..fours {
-            prefetch(a.wrapping_add(AHEAD * a_cs));
-            prefetch(a.wrapping_add((AHEAD + 2) * a_cs));
-            prefetch_far(ahead.at);
-            ahead.at = ahead.at.wrapping_add(ahead.stride);
-            step!();
-            step!();
-            if size_of::<V>() == 64 {
-                prefetch(a.wrapping_add((AHEAD + 1) * a_cs));
-                prefetch(a.wrapping_add((AHEAD + 3) * a_cs));
+        let last = k.min(LAST);
+        for (part, k) in [k - last, last].into_iter().enumerate() {
+            if part == 1
+                && let Some((c, ldc)) = c
+            {
+                for i in 0..MR {
+                    for j in 0..NV {
+                        if j * size_of::<V>() % LINE == 0 {
+                            prefetch_to_write(c.wrapping_add(i * ldc + j * V::N));
+                        }
+                    }
+                }
             }
-            step!();
-            step!();
-        }
-        // Rows at strides: within a line's length of steps each is asked for its next line. Of columns at strides each is a
-        // line of its own.
-        let lines = if PACKED { 0 } else { k / LINE_STEPS };
-        let next = if a_cs == 1 { a_rs } else { a_cs };
-        for _ in 0..lines {
-            let mut ahead = a.wrapping_add(LINE_STEPS * a_cs);
-            for _ in 0..LINE_STEPS {
-                prefetch(ahead);
-                ahead = ahead.wrapping_add(next);
+            let fours = if PACKED { k / 4 } else { 0 };
+            for _ in 0..fours {
+                prefetch(a.wrapping_add(AHEAD * a_cs));
+                prefetch(a.wrapping_add((AHEAD + 2) * a_cs));
+                prefetch_far(ahead.at);
+                ahead.at = ahead.at.wrapping_add(ahead.stride);
+                step!();
+                step!();
+                if size_of::<V>() == 64 {
+                    prefetch(a.wrapping_add((AHEAD + 1) * a_cs));
+                    prefetch(a.wrapping_add((AHEAD + 3) * a_cs));
+                }
+                step!();
                 step!();
             }
-        }
-        for _ in 4 * fours + LINE_STEPS * lines..k {
-            prefetch(a.wrapping_add(AHEAD * a_cs));
-            step!();
+            // Rows at strides: within a line's length of steps each is asked for its next line. Of columns at strides each
+            // is a line of its own.
+            let lines = if PACKED { 0 } else { k / LINE_STEPS };
+            let next = if a_cs == 1 { a_rs } else { a_cs };
+            for _ in 0..lines {
+                let mut ahead = a.wrapping_add(LINE_STEPS * a_cs);
+                for _ in 0..LINE_STEPS {
+                    prefetch(ahead);
+                    ahead = ahead.wrapping_add(next);
+                    step!();
+                }
+            }
+            for _ in 4 * fours + LINE_STEPS * lines..k {
+                prefetch(a.wrapping_add(AHEAD * a_cs));
+                step!();
+            }
         }
     }
     take::<V, MR, NV>(acc, &sum);
@@ -352,17 +372,10 @@ impl<T: Scalar, const MR: usize, const NV: usize> Kernel for Block<'_, T, MR, NV
         let Block { panel, a, ahead, out } = self;
         let &Panel { k, a_rs, a_cs, b, b_rs } = panel;
         let mut acc = [[<T::V<S>>::splat(T::ZERO); NV]; MR];
-        // Rows of C lie far apart: without this every tile would end with a row of cache misses.
-        for i in 0..MR {
-            for j in 0..NV {
-                if j * size_of::<T::V<S>>() % LINE == 0 {
-                    prefetch_to_write(out.c.wrapping_add(i * out.ldc + j * <T::V<S> as Lanes>::N));
-                }
-            }
-        }
         // SAFETY: passed on from `tile`.
         unsafe {
-            accumulate_while_asking::<T::V<S>, MR, NV>(&mut acc, k, a, a_rs, a_cs, b, b_rs, ahead);
+            let c = Some((out.c.cast_const(), out.ldc));
+            accumulate_while_asking::<T::V<S>, MR, NV>(&mut acc, k, a, a_rs, a_cs, b, b_rs, ahead, c);
             store::<T::V<S>, MR, NV>(&acc, out);
         }
     }
