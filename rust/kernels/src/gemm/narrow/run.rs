@@ -95,7 +95,7 @@ impl Plan {
             (fit(p.m, room - columns, high), columns)
         };
         let count = |r: usize, c: usize| p.m.div_ceil(r) * p.n.div_ceil(c) * batch;
-        while count(rows, columns) < TASKS
+        while count(rows, columns) < least
             && 2 * rows * columns * kp > TASK
             && (rows > high || columns > BLOCK)
         {
