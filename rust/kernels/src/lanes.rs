@@ -51,6 +51,14 @@ pub(crate) trait Coefficients: Sized {
     fn round_bfloat16<V: Lanes<T = Self>>(x: V) -> V;
     /// The same, one lane.
     fn round_bfloat16_one(self) -> Self;
+    /// e^x for an x between the limits of exp, where vectors look numbers up in a register.
+    #[inline(always)]
+    fn exp_by_table<V: Lanes<T = Self>>(_x: V) -> Option<V>
+    where
+        Self: Real,
+    {
+        None
+    }
     /// The low `MANTISSA` bits.
     fn mantissa_mask() -> <Self as Real>::Int
     where
@@ -133,6 +141,21 @@ impl Coefficients for f32 {
     #[inline(always)]
     fn through(self, f: impl Fn(f64) -> f64) -> f32 {
         f(f64::from(self)) as f32
+    }
+    #[inline(always)]
+    fn exp_by_table<V: Lanes<T = f32>>(x: V) -> Option<V> {
+        const POWERS: [f32; 16] = powers_of_two();
+        /// (exp(r) - 1 - r) / r^2 for |r| <= ln(2) / 32.
+        const NEAR: [f64; 2] = [0.500_016_2, 0.166_666_67];
+        // 1.5 * 2^19: in units of 1/16.
+        let shifter = V::splat(786_432.0);
+        let shifted = x.fma(constant(std::f64::consts::LOG2_E), shifter);
+        let bits = shifted.to_bits();
+        let power = V::one_of_sixteen(&POWERS, bits)?;
+        let n = shifted - shifter;
+        let r = n.fma(constant(-f32::LN2_LOW), n.fma(constant(-f32::LN2_HIGH), x));
+        let p = (r * r).fma(polynomial(r, &NEAR), r);
+        power.fma(p, power).scaled_by_power(n)
     }
     #[inline(always)]
     fn round_bfloat16<V: Lanes<T = f32>>(x: V) -> V {
@@ -288,6 +311,27 @@ impl Coefficients for f64 {
     }
 }
 
+/// 2^(k/16) for k below 16.
+const fn powers_of_two() -> [f32; 16] {
+    // The root of a root of a root of a root, by Newton's method: constants know no functions.
+    let (mut root, mut times) = (2.0f64, 0);
+    while times < 4 {
+        let (square, mut round) = (root, 0);
+        while round < 8 {
+            root = 0.5 * (root + square / root);
+            round += 1;
+        }
+        times += 1;
+    }
+    let (mut powers, mut power, mut k) = ([0.0; 16], 1.0f64, 0);
+    while k < 16 {
+        powers[k] = power as f32;
+        power *= root;
+        k += 1;
+    }
+    powers
+}
+
 /// The constant `x` in every lane.
 #[inline(always)]
 pub(crate) fn constant<V: Lanes>(x: f64) -> V {
@@ -387,15 +431,23 @@ pub(crate) fn clamp<V: Lanes>(x: V, low: f64, high: f64) -> V {
 /// e^x (at most 1 ulp).
 #[inline(always)]
 pub(crate) fn exp<V: Lanes>(x: V) -> V {
-    let (whole, r) = without_powers(clamp(x, V::T::EXP_LOW, V::T::EXP_HIGH));
+    exp_between(clamp(x, V::T::EXP_LOW, V::T::EXP_HIGH))
+}
+
+/// e^x for an x between the limits.
+#[inline(always)]
+fn exp_between<V: Lanes>(x: V) -> V {
+    if let Some(y) = V::T::exp_by_table(x) {
+        return y;
+    }
+    let (whole, r) = without_powers(x);
     times_pow2(exp_near(r), whole.n)
 }
 
 /// e^x for x <= 0, in one comparison less.
 #[inline(always)]
 fn exp_of_negative<V: Lanes>(x: V) -> V {
-    let (whole, r) = without_powers(constant::<V>(V::T::EXP_LOW).max(x));
-    times_pow2(exp_near(r), whole.n)
+    exp_between(constant::<V>(V::T::EXP_LOW).max(x))
 }
 
 /// 2^x (at most 2 ulp; exact for integers).

@@ -162,6 +162,10 @@ impl Lanes for F32x16 {
         unsafe { Some(F32x16(_mm512_scalef_ps(self.0, n.0))) }
     }
     #[inline(always)]
+    fn one_of_sixteen(table: &[f32; 16], at: Self::Bits) -> Option<Self> {
+        unsafe { Some(F32x16(_mm512_permutexvar_ps(at, _mm512_loadu_ps(table.as_ptr())))) }
+    }
+    #[inline(always)]
     fn round(self) -> Self {
         unsafe { F32x16(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0)) }
     }

@@ -289,9 +289,14 @@ pub(crate) trait Lanes:
     fn over_root(self, v: Self, e: Self) -> Self {
         self / (v.sqrt() + e)
     }
-    /// `self · 2^n` for integral n, rounded once, where one instruction does it.
+    /// `self · 2^n` with n rounded down to an integer, rounded once, where one instruction does it.
     #[inline(always)]
     fn scaled_by_power(self, _n: Self) -> Option<Self> {
+        None
+    }
+    /// The number of `table` that the low four bits of each lane name, where a register holds so many.
+    #[inline(always)]
+    fn one_of_sixteen(_table: &[Self::T; 16], _at: Self::Bits) -> Option<Self> {
         None
     }
     /// `self > b`, false with NaN.
