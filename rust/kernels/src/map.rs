@@ -1481,7 +1481,8 @@ mod tests {
         assert_eq!(Unary::from_name("no such function"), None);
     }
 
-    /// Every function gives the same bits at every level, at odd lengths and for special values.
+    /// Every function gives the same bits at every level, at odd lengths and for special values; what is made of exp, which
+    /// AVX-512 computes by another method in float32, agrees within a few units in the last place there.
     #[test]
     fn levels_agree() {
         let mut x: Vec<f32> = (0..1237).map(|i| ((i * 37 % 1000) as f32 - 500.0) * 0.037).collect();
@@ -1496,12 +1497,24 @@ mod tests {
         let same64 = |a: &[f64], b: &[f64]| {
             a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan())
         };
+        // Derivatives are sums of terms of size 1 and less.
+        let close32 = |a: &[f32], b: &[f32], least: f32| {
+            let near = |a: f32, b: f32| (a - b).abs() <= 4.0 * f32::EPSILON * b.abs().max(least);
+            a.iter().zip(b).all(|(&a, &b)| a == b || a.is_nan() && b.is_nan() || near(a, b))
+        };
+        let by_exp = ["exp", "sigmoid", "softplus", "gelu_tanh", "gelu_tanh_grad", "logaddexp"];
+        let agree32 = |l: Level, name: &str, p: &[f32], q: &[f32]| {
+            let by_exp = l == Level::Avx512 && by_exp.contains(&name);
+            let least = if name.ends_with("_grad") { 1.0 } else { 0.0 };
+            let agree = if by_exp { close32(p, q, least) } else { same32(p, q) };
+            assert!(agree, "{name} float32 at {}", l.name());
+        };
         for l in levels() {
             for &op in Unary::ALL {
                 let (mut p, mut q) = (vec![0f32; n], vec![0f32; n]);
                 unary_at(Level::Portable, op, &x, &mut p);
                 unary_at(l, op, &x, &mut q);
-                assert!(same32(&p, &q), "{} float32 at {}", op.name(), l.name());
+                agree32(l, op.name(), &p, &q);
                 let (mut p, mut q) = (vec![0f64; n], vec![0f64; n]);
                 unary_at(Level::Portable, op, &d, &mut p);
                 unary_at(l, op, &d, &mut q);
@@ -1511,7 +1524,7 @@ mod tests {
                 let (mut p, mut q) = (vec![0f32; n], vec![0f32; n]);
                 binary_at(Level::Portable, op, &[n], &x, &[1], &y, &[1], &mut p);
                 binary_at(l, op, &[n], &x, &[1], &y, &[1], &mut q);
-                assert!(same32(&p, &q), "{} float32 at {}", op.name(), l.name());
+                agree32(l, op.name(), &p, &q);
                 let (mut p, mut q) = (vec![0f64; n], vec![0f64; n]);
                 binary_at(Level::Portable, op, &[n], &d, &[1], &e, &[1], &mut p);
                 binary_at(l, op, &[n], &d, &[1], &e, &[1], &mut q);
