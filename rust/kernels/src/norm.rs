@@ -2,13 +2,17 @@
 //!
 //! Sums over rows are taken in pieces of a size fixed by the shape and added up in float64.
 
-use crate::isa::{Float, Isa, Kernel, Lanes, dispatch, level, prefetch, prefetch_to_write};
+use crate::isa::{Float, Isa, Kernel, Lanes, dispatch, level, prefetch, prefetch_to_write, written_past};
 use crate::lanes::round_bfloat16;
 use crate::shared::{Shared, ranges, rows_per_chunk};
 
 /// Rows that go through every stage together: each waits at the end of a sum for the last additions, a root and a
 /// division, and meanwhile the others use the processor.
 const TOGETHER: usize = 4;
+
+/// Bytes of a result from which on it is written past the caches: whoever reads it would not find it there anyway, and memory
+/// need not be read before it is written.
+const PAST: usize = 32 << 20;
 
 /// Bytes before a write that its cache line is asked for: the processor itself looks ahead within a page only.
 const WRITE_AHEAD: usize = 4096;
@@ -122,6 +126,8 @@ pub fn layer_norm<T: Float>(
     for p in [gamma, beta].into_iter().flatten() {
         assert_eq!(p.len(), n, "layer_norm: gamma and beta have one value per column");
     }
+    let past =
+        size_of_val(y) >= PAST && y.as_ptr().cast::<u8>().align_offset(64) == 0 && n.is_multiple_of(16);
     let (y, mean, rstd) = (Shared::new(y), Shared::new(mean), Shared::new(rstd));
     ranges(rows, rows_per_chunk(n), |start, end| {
         // SAFETY: chunks are disjoint.
@@ -133,7 +139,7 @@ pub fn layer_norm<T: Float>(
             )
         };
         let x = &x[start * n..end * n];
-        dispatch(level(), LayerNorm { x, n, gamma, beta, eps, centre, y, mean, rstd });
+        dispatch(level(), LayerNorm { x, n, gamma, beta, eps, centre, past, y, mean, rstd });
     });
 }
 
@@ -144,6 +150,8 @@ struct LayerNorm<'a, T> {
     beta: Option<&'a [T]>,
     eps: T,
     centre: bool,
+    /// Results go past the caches.
+    past: bool,
     y: &'a mut [T],
     mean: &'a mut [T],
     rstd: &'a mut [T],
@@ -153,7 +161,7 @@ impl<T: Float> Kernel for LayerNorm<'_, T> {
     type Out = ();
     #[inline(always)]
     fn run<S: Isa>(self) {
-        let LayerNorm { x, n, gamma, beta, eps, centre, y, mean, rstd } = self;
+        let LayerNorm { x, n, gamma, beta, eps, centre, past, y, mean, rstd } = self;
         let count = T::of(n as f64);
         let (gamma, beta) = (gamma.map(|g| g.as_ptr()), beta.map(|b| b.as_ptr()));
         let together = together::<T>(n, 1);
@@ -175,11 +183,18 @@ impl<T: Float> Kernel for LayerNorm<'_, T> {
                 for k in 0..rows {
                     let row =
                         Row { x: x.add(k * n), n, ahead: together * n, mean: m[k], rstd: s[k], gamma, beta };
-                    row.normalize::<T::V<S>>(y.add(k * n));
+                    if past {
+                        row.normalize_past::<T::V<S>>(y.add(k * n));
+                    } else {
+                        row.normalize::<T::V<S>>(y.add(k * n));
+                    }
                 }
             }
             mean[top..top + rows].copy_from_slice(&m[..rows]);
             rstd[top..top + rows].copy_from_slice(&s[..rows]);
+        }
+        if past {
+            written_past();
         }
     }
 }
@@ -204,6 +219,7 @@ impl<T: Float> Row<T> {
         // SAFETY: passed on.
         unsafe {
             while i + V::N <= self.n {
+                prefetch(self.x.wrapping_add(self.ahead + i));
                 prefetch_to_write(y.wrapping_byte_add(WRITE_AHEAD).wrapping_add(i));
                 self.vector::<V, true>(i, V::N).store(y.add(i));
                 i += V::N;
@@ -214,11 +230,23 @@ impl<T: Float> Row<T> {
         }
     }
 
+    /// The same, past the caches. The processor looks ahead by itself here: asking for lines takes places from those that are
+    /// on their way.
+    ///
+    /// # Safety
+    /// `n` values at every pointer, a multiple of all vectors; `y` is aligned to any.
+    #[inline(always)]
+    unsafe fn normalize_past<V: Lanes<T = T>>(&self, y: *mut T) {
+        for i in (0..self.n).step_by(V::N) {
+            // SAFETY: passed on.
+            unsafe { self.vector::<V, true>(i, V::N).store_past(y.add(i)) };
+        }
+    }
+
     /// # Safety
     /// `w` values from `i` on at every pointer.
     #[inline(always)]
     unsafe fn vector<V: Lanes<T = T>, const WHOLE: bool>(&self, i: usize, w: usize) -> V {
-        prefetch(self.x.wrapping_add(self.ahead + i));
         // SAFETY: the caller's promise.
         unsafe {
             let hat = (fetch::<V, WHOLE>(self.x.add(i), w) - V::splat(self.mean)) * V::splat(self.rstd);
@@ -893,6 +921,28 @@ mod tests {
                 close(dg[j], (value(&x, &up, &beta).3 - value(&x, &down, &beta).3) / (2.0 * h), 2e-7);
                 close(db[j], (0..rows).map(|r| dy[r * n + j]).sum(), 1e-13);
             }
+        }
+    }
+
+    #[test]
+    fn results_beyond_the_caches() {
+        // As many rows as are written past the caches, and the same in parts that are not.
+        let n = 512;
+        let rows = PAST / size_of::<f32>() / n;
+        let x: Vec<f32> = (0..rows * n).map(|i| (i * 37 % 1009) as f32 * 0.01).collect();
+        let gamma: Vec<f32> = (0..n).map(|i| 1.0 + i as f32 * 0.001).collect();
+        let norm = |x: &[f32], y: &mut [f32]| {
+            let (mut m, mut s) = (vec![0.0; x.len() / n], vec![0.0; x.len() / n]);
+            layer_norm(x, n, Some(&gamma), None, 1e-3, true, y, &mut m, &mut s);
+        };
+        let mut room = vec![0.0; rows * n + 16];
+        let first = room.as_ptr().cast::<u8>().align_offset(64) / size_of::<f32>();
+        let past = &mut room[first..][..rows * n];
+        norm(&x, past);
+        let mut part = vec![0.0; 100 * n];
+        for (x, past) in x.chunks(part.len()).zip(past.chunks(part.len())).step_by(7) {
+            norm(x, &mut part[..x.len()]);
+            assert!(part[..x.len()] == *past);
         }
     }
 

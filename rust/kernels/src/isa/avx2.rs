@@ -78,6 +78,10 @@ impl Lanes for F32x8 {
         unsafe { _mm256_storeu_ps(p, self.0) }
     }
     #[inline(always)]
+    unsafe fn store_past(self, p: *mut f32) {
+        unsafe { _mm256_stream_ps(p, self.0) }
+    }
+    #[inline(always)]
     unsafe fn load_partial(p: *const f32, n: usize) -> Self {
         unsafe { F32x8(_mm256_maskload_ps(p, Self::window(n))) }
     }
@@ -285,6 +289,10 @@ impl Lanes for F64x4 {
     #[inline(always)]
     unsafe fn store(self, p: *mut f64) {
         unsafe { _mm256_storeu_pd(p, self.0) }
+    }
+    #[inline(always)]
+    unsafe fn store_past(self, p: *mut f64) {
+        unsafe { _mm256_stream_pd(p, self.0) }
     }
     #[inline(always)]
     unsafe fn load_partial(p: *const f64, n: usize) -> Self {

@@ -101,6 +101,10 @@ impl Lanes for F32x16 {
         unsafe { _mm512_storeu_ps(p, self.0) }
     }
     #[inline(always)]
+    unsafe fn store_past(self, p: *mut f32) {
+        unsafe { _mm512_stream_ps(p, self.0) }
+    }
+    #[inline(always)]
     unsafe fn load_partial(p: *const f32, n: usize) -> Self {
         unsafe { F32x16(_mm512_maskz_loadu_ps(Self::first(n), p)) }
     }
@@ -305,6 +309,10 @@ impl Lanes for F64x8 {
     #[inline(always)]
     unsafe fn store(self, p: *mut f64) {
         unsafe { _mm512_storeu_pd(p, self.0) }
+    }
+    #[inline(always)]
+    unsafe fn store_past(self, p: *mut f64) {
+        unsafe { _mm512_stream_pd(p, self.0) }
     }
     #[inline(always)]
     unsafe fn load_partial(p: *const f64, n: usize) -> Self {

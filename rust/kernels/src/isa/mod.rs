@@ -221,6 +221,16 @@ pub(crate) trait Lanes:
     /// # Safety
     /// `p` must be valid for writing `N` values.
     unsafe fn store(self, p: *mut Self::T);
+    /// Writes `N` values past the caches, where there is an instruction for it: memory is not read first. Other threads see
+    /// them after [`written_past`].
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `N` values and aligned to all of them.
+    #[inline(always)]
+    unsafe fn store_past(self, p: *mut Self::T) {
+        // SAFETY: passed on.
+        unsafe { self.store(p) }
+    }
     /// Reads the first `n <= N` values; the other lanes are zero.
     ///
     /// # Safety
@@ -579,6 +589,16 @@ pub(crate) fn prefetch_to_write<T>(p: *const T) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = p;
+}
+
+/// What this thread wrote by [`Lanes::store_past`] is visible to others after whatever it tells them next.
+#[inline(always)]
+pub(crate) fn written_past() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE belongs to every x86-64.
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
+    }
 }
 
 #[cfg(test)]
