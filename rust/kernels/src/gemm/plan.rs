@@ -47,6 +47,10 @@ pub(super) const LINE: usize = 64;
 /// Bytes after which the places of the first-level cache repeat.
 const PAGE: usize = 4096;
 
+/// Tiles of rows up to which rows of B are read where they lie on AVX-512, if they consist of whole lines of the cache: a
+/// tile of fourteen rows takes 28 cycles for the two lines of a step, enough to fetch them from the second-level cache.
+const WHOLE_LINES: usize = 64;
+
 /// Panels of B that pay for packing all of A beforehand.
 const SHARED_PANELS: usize = 12;
 
@@ -159,8 +163,8 @@ impl Plan {
         let panels = columns / nr;
         // Rows that are contiguous are as good as packed, unless they get into each other's way in the cache.
         let scattered = p.a_cs != 1 || collide || l == Level::Avx512;
-        // Rows that every task of several would pack for itself, or that many panels meet.
-        let often = n >= SHARED_PANELS * nr || (p.a_cs != 1 && n > columns);
+        // Rows that every task of several would pack for itself, that collide, or that many panels meet.
+        let often = n >= SHARED_PANELS * nr || ((p.a_cs != 1 || collide) && n > columns);
         let share_a = !dot && scattered && batch == 1 && m >= 4 * mr && k >= 64 && often;
         let pack_a = !dot
             && !share_a
@@ -171,8 +175,14 @@ impl Plan {
             // Rows that are contiguous can be read where they lie: by the few tiles of a small batch, from the second-level
             // cache, and by many where they find room beside each other in the first.
             Source::Strided { rs, cs: 1, .. } => {
-                let apart = (1usize << (rs * size_of::<T>()).trailing_zeros()).clamp(2 * LINE, PAGE);
-                m > if apart <= PAGE / 4 { 4 * mr } else { 2 * mr } && k * apart > FIRST_LEVEL / 2
+                let row = rs * size_of::<T>();
+                let apart = (1usize << row.trailing_zeros()).clamp(2 * LINE, PAGE);
+                let few = match apart <= PAGE / 4 {
+                    true if l == Level::Avx512 && row.is_multiple_of(LINE) => WHOLE_LINES * mr,
+                    true => 4 * mr,
+                    false => 2 * mr,
+                };
+                m > few && k * apart > FIRST_LEVEL / 2
             }
             Source::Strided { .. } => m > 2 * mr,
             Source::Packed { .. } => false,
