@@ -183,7 +183,7 @@ unsafe fn steps<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(
             {
                 for i in 0..MR {
                     for j in 0..NV {
-                        if j * size_of::<V>() % LINE == 0 {
+                        if (j * size_of::<V>()).is_multiple_of(LINE) {
                             prefetch_to_write(c.wrapping_add(i * ldc + j * V::N));
                         }
                     }
