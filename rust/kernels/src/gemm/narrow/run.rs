@@ -149,7 +149,7 @@ pub(super) unsafe fn run(p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), A
             ..*p
         };
         // Long rows are read faster into panels than into tiles; of so long a sum the way back costs less.
-        if p.a.cs != 1 && p.b.rs != 1 && p.m > 2 * p.n {
+        if p.level != Narrow::Amx && p.a.cs != 1 && p.b.rs != 1 && p.m > 2 * p.n {
             part = part.turned();
         }
         // Pieces are the tasks: of a smaller part of C a task would read short parts of rows.
