@@ -3,8 +3,8 @@
 //! Every function gives the same bits at every instruction-set level: the vector code uses only operations
 //! that are rounded exactly (with a fused multiply-add everywhere), and what is not worth a vector algorithm
 //! calls one scalar function per lane. The exception is exp in float32, and what calls it: AVX-512 looks powers
-//! of two up in a register, which makes the polynomial shorter. Bounds in units in the last place (ulp) hold for float32 and are
-//! tested below; float64 is a little better where the scalar library is used.
+//! of two up in a register, which makes the polynomial shorter. Bounds in units in the last place (ulp) hold for
+//! float32 and are tested below; float64 is a little better where the scalar library is used.
 
 use crate::isa::{Lanes, Real};
 

@@ -13,6 +13,8 @@ const TOGETHER: usize = 4;
 /// Bytes of a result from which on it is written past the caches: whoever reads it would not find it there anyway, and memory
 /// need not be read before it is written.
 const PAST: usize = 32 << 20;
+/// Bytes of the widest vectors.
+const VECTOR: usize = 64;
 
 /// Bytes before a write that its cache line is asked for: the processor itself looks ahead within a page only.
 const WRITE_AHEAD: usize = 4096;
@@ -126,8 +128,9 @@ pub fn layer_norm<T: Float>(
     for p in [gamma, beta].into_iter().flatten() {
         assert_eq!(p.len(), n, "layer_norm: gamma and beta have one value per column");
     }
-    let past =
-        size_of_val(y) >= PAST && y.as_ptr().cast::<u8>().align_offset(64) == 0 && n.is_multiple_of(16);
+    // Every row begins at the alignment of the widest vectors and consists of whole ones.
+    let aligned = (y.as_ptr() as usize | (n * size_of::<T>())).is_multiple_of(VECTOR);
+    let past = size_of_val(y) >= PAST && aligned;
     let (y, mean, rstd) = (Shared::new(y), Shared::new(mean), Shared::new(rstd));
     ranges(rows, rows_per_chunk(n), |start, end| {
         // SAFETY: chunks are disjoint.

@@ -45,7 +45,7 @@ const STREAM: usize = 42;
 /// Bytes of a line of the cache; a vector pair of B takes two.
 pub(super) const LINE: usize = 64;
 /// Bytes after which the places of the first-level cache repeat.
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
 /// Tiles of rows up to which rows of B are read where they lie on AVX-512, if they consist of whole lines of the cache: a
 /// tile of fourteen rows takes 28 cycles for the two lines of a step, enough to fetch them from the second-level cache.

@@ -6,6 +6,7 @@ use std::arch::x86_64::*;
 
 use super::pack::PAIR;
 use super::tiles::{PANEL, STEP};
+use crate::gemm::plan::LINE;
 use crate::isa::{prefetch, prefetch_to_write};
 use crate::unroll::each;
 
@@ -88,7 +89,7 @@ unsafe fn of<const R: usize, const P: usize, const PACKED: bool>(o: &Operands, o
     // Rows of C lie far apart: without this every tile would end with a row of cache misses.
     for i in 0..R {
         for line in 0..if out.half { 1 } else { P } {
-            prefetch_to_write(out.c.wrapping_add(i * out.ldc * width + line * 64));
+            prefetch_to_write(out.c.wrapping_add(i * out.ldc * width + line * LINE));
         }
     }
     let mut sum = [[_mm512_setzero_ps(); P]; R];
@@ -97,7 +98,7 @@ unsafe fn of<const R: usize, const P: usize, const PACKED: bool>(o: &Operands, o
     unsafe {
         for _ in 0..o.steps {
             // A line of a row of A lasts as long as a step: each row is asked for its next one.
-            let mut ahead = a.wrapping_byte_add(if PACKED { AHEAD * pair } else { 64 });
+            let mut ahead = a.wrapping_byte_add(if PACKED { AHEAD * pair } else { LINE });
             for _ in 0..STEP / 2 {
                 prefetch(ahead);
                 ahead = ahead.wrapping_byte_add(if PACKED { pair } else { row });

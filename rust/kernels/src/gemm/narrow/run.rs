@@ -8,7 +8,7 @@ use super::{dots, store};
 use crate::buffer::{AllocError, Buffer};
 use crate::convert::{Kind, convert_bytes, elements_mut};
 use crate::gemm::Epilogue;
-use crate::gemm::plan::place;
+use crate::gemm::plan::{PAGE, place};
 use crate::isa::Narrow;
 use crate::map::Unary;
 use crate::par;
@@ -20,8 +20,6 @@ const CACHE: usize = 1 << 20;
 const TASKS: usize = 16;
 /// Work below which a task is not cut further, in floating-point operations.
 const TASK: usize = 4_000_000;
-/// Bytes after which the places of the first-level cache repeat.
-const PAGE: usize = 4096;
 /// Rows or columns per piece of shared packing.
 const PIECE: usize = 32;
 /// The same where rows are packed in tiles: they are read along columns, which lie far apart.
