@@ -23,7 +23,7 @@ impl Line {
 
 /// A part of a matrix: `rows` rows of `width` contiguous bytes, `stride` bytes apart.
 #[derive(Clone, Copy)]
-pub(super) struct Part {
+pub(crate) struct Part {
     pub at: *const u8,
     pub stride: usize,
     pub rows: usize,
@@ -78,7 +78,7 @@ impl Ahead {
 
 /// Asks for every `every`th row of a part, from row `first` on.
 #[inline(always)]
-pub(super) fn ask(part: &Part, first: usize, every: usize) {
+pub(crate) fn ask(part: &Part, first: usize, every: usize) {
     let mut row = first;
     while row < part.rows {
         let at = part.at.wrapping_add(row * part.stride);

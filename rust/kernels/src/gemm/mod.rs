@@ -23,6 +23,7 @@ use crate::isa::{Isa, Kernel, Lanes, Level, Real, dispatch, level};
 use crate::map::Unary;
 use crate::par;
 
+pub(crate) use ahead::{Part, ask};
 pub use int8::{gemm_i8, gemm_i8_at};
 pub use narrow::{Rounded, gemm_bf16, gemm_bf16_at};
 pub use pack::PackedB;
@@ -267,6 +268,48 @@ pub fn gemm_batched<T: Scalar>(
     unsafe { run(level(), &p, offsets) }
 }
 
+/// Length of the sum that a tile of [`alone`] adds up in registers, at most: a panel of B stays in the first-level cache.
+const ALONE: usize = 256;
+
+/// C[m, n] = A[m, k]·B (plus C) by the calling thread, with B as [`Source::packed`] packed it, each panel of `b_rows` rows:
+/// for kernels that walk over blocks of their own, which need neither a plan nor room.
+///
+/// # Safety
+/// The elements exist, and nobody else touches those of C.
+#[inline(always)]
+pub(crate) unsafe fn alone<T: Scalar, S: Isa>(
+    [m, n, k]: [usize; 3],
+    (a, a_rs, a_cs): (*const T, usize, usize),
+    (b, b_rows): (*const T, usize),
+    c: *mut T,
+    ldc: usize,
+    accumulate: bool,
+) {
+    let nr = 2 * <T::V<S> as Lanes>::N;
+    // Tiles share the rows evenly, large ones first.
+    let count = m.div_ceil(micro::tile_rows::<T, S>());
+    let (small, larger) = (m / count, m % count);
+    // SAFETY: the caller's promise.
+    unsafe {
+        for k0 in (0..k.max(1)).step_by(ALONE) {
+            let length = ALONE.min(k - k0);
+            for j in (0..n).step_by(nr) {
+                let panel = micro::Panel { k: length, a_rs, a_cs, b: b.add(j * b_rows + k0 * nr), b_rs: nr };
+                let (mut a, mut row) = (a.add(k0 * a_cs), 0);
+                for tile in 0..count {
+                    let rows = small + usize::from(tile < larger);
+                    let add = accumulate || k0 > 0;
+                    let ep = &Epilogue::default();
+                    let out = micro::Out::part((c, ldc), (row, j), nr.min(n - j), add, ep, false);
+                    micro::tile::<T, S>(rows, &panel, a, ahead::Line::nothing(a), &out);
+                    a = a.wrapping_add(rows * a_rs);
+                    row += rows;
+                }
+            }
+        }
+    }
+}
+
 /// C[m, n] = A[m, k]·B[k, n] (plus C), of matrices by address, stride of rows and stride of columns: for kernels whose
 /// matrices lie between each other. B may be packed.
 ///
@@ -437,7 +480,7 @@ unsafe fn share<T: Scalar>(
     if !plan.share_a && !plan.share_b {
         return Ok(SharedPanels::default());
     }
-    let (mr, nr, kc) = (plan::tile_rows(l), plan::tile_columns::<T>(l), plan.kc);
+    let (mr, nr, kc) = (plan.tile, plan::tile_columns::<T>(l), plan.kc);
     let (tiles, panels) = (p.m.div_ceil(mr), p.n.div_ceil(nr));
     let buffer = |wanted: bool, len: usize| Buffer::scratch(if wanted { len * size_of::<T>() } else { 0 });
     let mut a_buffer = buffer(plan.share_a, pack::Tiles::<T>::len(p.m, p.k, mr, kc))?;
@@ -573,7 +616,8 @@ unsafe fn tiles<T: Scalar, S: Isa>(
 ) -> Result<(), AllocError> {
     let nr = 2 * <T::V<S> as Lanes>::N;
     let kc = plan.kc.min(p.k.max(1));
-    let mr = micro::tile_rows::<T, S>();
+    let fixed = p.a_tiles.is_some() || plan.pack_a;
+    let mr = if fixed { plan.tile } else { micro::tile_rows::<T, S>() };
     let own_b = plan.pack_b && matches!(p.b, Source::Strided { .. });
     // Whole panels whose rows are contiguous need no room, nor do packed ones.
     let in_place = match p.b {
@@ -584,7 +628,6 @@ unsafe fn tiles<T: Scalar, S: Isa>(
     let mut b_block = Buffer::scratch(kc * b_columns * size_of::<T>())?;
     let b_block = b_block.bytes_mut().as_mut_ptr().cast::<T>();
     let a_tiles = (m1 - m0).div_ceil(mr);
-    let fixed = p.a_tiles.is_some() || plan.pack_a;
     let mut a_block = Buffer::scratch(if plan.pack_a { a_tiles * mr * kc * size_of::<T>() } else { 0 })?;
     let a_block = a_block.bytes_mut().as_mut_ptr().cast::<T>();
     // Where B fits into the second-level cache, rows of A that are read where they lie pass by it once.

@@ -57,6 +57,8 @@ const SHARED_PANELS: usize = 12;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub kc: usize,
+    /// Rows of a packed tile of A.
+    pub tile: usize,
     /// Rows of A that are met by all panels of B before the next rows.
     pub block: usize,
     /// All of A is packed once, before the tasks, which share it.
@@ -145,6 +147,9 @@ impl Plan {
         let own = own && p.a_cs == 1 && matches!(p.b, Source::Strided { cs: 1, .. }) && !dot && !row;
         // Cut columns first (each panel of B is then packed once), but not to strips that would stream all of A past a
         // panel or two; what is left to cut is cut next.
+        if wide {
+            rows = rows.min(m.div_ceil(TASKS));
+        }
         while count(rows, columns) < TASKS && flops(rows, columns) > TASK && (columns > nr || rows > mr) {
             // Of a tall and narrow C a task keeps whole rows, which lie together: what works on C next is cut that way too.
             let tall = columns <= 2 * nr && rows > 4 * mr;
@@ -153,12 +158,6 @@ impl Plan {
             } else {
                 rows = (rows / 2).next_multiple_of(mr);
             }
-        }
-        // Of a product of microseconds the last task should not be a short one.
-        if flops(rows, columns) <= 2 * TASK && m > rows {
-            let unused = |tiles: &usize| m.next_multiple_of(tiles * mr) - m;
-            let most = rows / mr;
-            rows = mr * (most.div_ceil(2)..=most).rev().min_by_key(unused).unwrap_or(most);
         }
         let panels = columns / nr;
         // Rows that are contiguous are as good as packed, unless they get into each other's way in the cache.
@@ -187,6 +186,15 @@ impl Plan {
             Source::Strided { .. } => m > 2 * mr,
             Source::Packed { .. } => false,
         };
+        let pack_a = if long { p.a_cs != 1 || collide } else { pack_a };
+        // All tasks have about as many rows: a short last one would leave threads without work. Tiles that are packed are of
+        // equal height, for which one row less costs nothing.
+        rows = m.div_ceil(m.div_ceil(rows).max(1)).max(1);
+        let mut tile = mr;
+        if share_a || pack_a {
+            tile = (mr - 1..=mr).rev().min_by_key(|&t| rows.next_multiple_of(t)).unwrap_or(mr);
+            rows = rows.next_multiple_of(tile);
+        }
         let share_b = !dot && batch == 1 && pack_b && m > rows;
         let k_chunks = if long {
             (k / K_CHUNK).min(K_CHUNKS)
@@ -195,7 +203,6 @@ impl Plan {
         } else {
             1
         };
-        let pack_a = if long { p.a_cs != 1 || collide } else { pack_a };
         // Few tiles read a piece of B in the second-level cache faster than it is packed.
         let pack_b = if long { m > 8 * mr } else { pack_b };
         // Blocks of equal length.
@@ -205,7 +212,8 @@ impl Plan {
         let stream = if p.a_cs == 1 && !long && panels >= 2 && fits { STREAM / mr } else { 0 };
         Plan {
             kc,
-            block: block_rows(l) / mr * mr,
+            tile,
+            block: block_rows(l) / tile * tile,
             share_a: share_a && k_chunks == 1,
             pack_a,
             share_b: share_b && k_chunks == 1,
