@@ -14,8 +14,12 @@ use crate::map::Unary;
 use crate::par;
 use crate::shared::Shared;
 
-/// Bytes of A and B that a task works with.
+/// Bytes of the shorter operand that a task works with; of the other one it takes half as many at a time.
 const CACHE: usize = 1 << 20;
+/// The same of a piece of a long sum, which has a copy of C in the second-level cache as well.
+const PIECE_CACHE: usize = 1 << 18;
+/// Rows or columns that a task takes whole, at most.
+const WHOLE: usize = 1024;
 /// Enough tasks to keep many cores busy.
 const TASKS: usize = 16;
 /// Work below which a task is not cut further, in floating-point operations.
@@ -60,6 +64,15 @@ unsafe impl Send for Product<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Product<'_> {}
 
+/// How large tasks are.
+#[derive(Clone, Copy)]
+struct Size {
+    /// So many tasks, if the product is large enough.
+    least: usize,
+    /// Bytes of the shorter operand.
+    cache: usize,
+}
+
 /// How a product is cut: a function of its shape.
 struct Plan {
     /// k, rounded up to whole steps.
@@ -75,30 +88,32 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(p: &Product<'_>, batch: usize, least: usize) -> Plan {
+    fn new(p: &Product<'_>, batch: usize, Size { least, cache }: Size) -> Plan {
         let kp = p.k.next_multiple_of(STEP).max(STEP);
         // Rows at multiples of 2 KB would share few sets of the first-level cache.
         let tiles = p.level != Narrow::Amx && p.a.cs != 1;
         let lda = if (2 * kp).is_multiple_of(2048) && !tiles { kp + STEP } else { kp };
         let high = if tiles { dots::ROWS } else { BLOCK };
-        let room = (CACHE / (2 * kp) / BLOCK * BLOCK).max(2 * BLOCK);
+        let room = (cache / (2 * kp) / BLOCK * BLOCK).max(2 * BLOCK);
         let fit = |x: usize, limit: usize, unit: usize| {
             x.next_multiple_of(unit).min((limit / unit * unit).max(unit))
         };
+        // The shorter side whole, if there is room for it.
+        let most = |x: usize, unit: usize| if x > room.min(WHOLE) { room * 3 / 4 } else { x + unit };
         let (mut rows, mut columns) = if p.m <= p.n {
-            let rows = fit(p.m, room * 3 / 4, high);
-            (rows, fit(p.n, room.saturating_sub(rows), BLOCK))
+            (fit(p.m, most(p.m, high), high), fit(p.n, room / 2, BLOCK))
         } else {
-            let columns = fit(p.n, room * 3 / 4, BLOCK);
-            (fit(p.m, room - columns, high), columns)
+            (fit(p.m, room / 2, high), fit(p.n, most(p.n, BLOCK), BLOCK))
         };
+        // Tiles are packed along columns of A, which lie far apart: short parts of them would be read slowly.
+        let shortest = if tiles { 5 * high } else { high };
         let count = |r: usize, c: usize| p.m.div_ceil(r) * p.n.div_ceil(c) * batch;
         while count(rows, columns) < least
             && 2 * rows * columns * kp > TASK
-            && (rows > high || columns > BLOCK)
+            && (rows > shortest || columns > BLOCK)
         {
             // The longer side of C first: the shorter one's operand is then packed once.
-            let cut_columns = if p.n >= p.m { columns > BLOCK } else { rows <= high };
+            let cut_columns = if p.n >= p.m { columns > BLOCK } else { rows <= shortest };
             let (side, unit) = if cut_columns { (&mut columns, BLOCK) } else { (&mut rows, high) };
             *side = (*side / 2).next_multiple_of(unit);
         }
@@ -126,7 +141,7 @@ pub(super) unsafe fn run(p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), A
     let long = p.k >= 4 * LENGTH && p.m * p.n <= SMALL && p.ep.bias.is_none() && p.ep.activation.is_none();
     let (&[[oa, ob, oc]], true) = (offsets, long) else {
         // SAFETY: passed on.
-        return unsafe { whole(p, offsets, TASKS) };
+        return unsafe { whole(p, offsets, Size { least: TASKS, cache: CACHE }) };
     };
     let (pieces, size) = ((p.k / LENGTH).min(PIECES), p.m * p.n);
     let mut copies = Buffer::scratch(4 * pieces * size)?;
@@ -152,7 +167,7 @@ pub(super) unsafe fn run(p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), A
         }
         // Pieces are the tasks: of a smaller part of C a task would read short parts of rows.
         // SAFETY: a part of the sum, and a copy of C of its own.
-        if let Err(e) = unsafe { whole(part, &[[0; 3]], 1) } {
+        if let Err(e) = unsafe { whole(part, &[[0; 3]], Size { least: 1, cache: PIECE_CACHE }) } {
             missing.fetch_max(e.bytes.max(1), Ordering::Relaxed);
         }
     });
@@ -180,18 +195,18 @@ pub(super) unsafe fn run(p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), A
     Ok(())
 }
 
-/// Runs the product with whole sums, as `least` tasks, if it is large enough.
+/// Runs the product with whole sums.
 ///
 /// # Safety
 /// As for [`run`].
-unsafe fn whole(mut p: Product<'_>, offsets: &[[usize; 3]], least: usize) -> Result<(), AllocError> {
+unsafe fn whole(mut p: Product<'_>, offsets: &[[usize; 3]], size: Size) -> Result<(), AllocError> {
     // B is always packed, A only where its rows are not contiguous: so the one that can be read where it lies, or the
     // smaller one, takes the place that fits.
     let cost = |a: Raw, a_len: usize, b_len: usize| if a.cs == 1 { b_len } else { a_len + b_len };
     if cost(p.b.turned(), p.n, p.m) < cost(p.a, p.m, p.n) {
         p = p.turned();
     }
-    let plan = Plan::new(&p, offsets.len(), least);
+    let plan = Plan::new(&p, offsets.len(), size);
     let tasks = plan.m_tasks * plan.n_tasks;
     let aligned = |at: *const u16| (at as usize).is_multiple_of(64);
     let (ia, ib) = if p.swapped { (1, 0) } else { (0, 1) };
