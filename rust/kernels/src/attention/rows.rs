@@ -20,22 +20,39 @@ struct Ready<T> {
     none: bool,
 }
 
-/// The largest of `row`, each number times `factor`.
+/// The largest of `row`, each number times `factor`. What is not a number is passed over, unless `NAN`; it reaches the
+/// sum of the row in any case.
 #[inline(always)]
-fn largest_of<V: Lanes>(row: &[V::T], factor: V) -> V::T {
+fn largest_of<V: Lanes, const NAN: bool>(row: &[V::T], factor: V) -> V::T {
     const CHAINS: usize = 4;
     let low = V::splat(-V::T::INF);
     let mut best = [low; CHAINS];
+    macro_rules! larger {
+        ($x:expr, $y:expr) => {
+            if NAN { $x.max_nan($y) } else { $x.max($y) }
+        };
+    }
     let mut whole = row.chunks_exact(CHAINS * V::N);
     for x in &mut whole {
         for u in 0..CHAINS {
-            best[u] = (part::<V>(&x[u * V::N..(u + 1) * V::N]) * factor).max_nan(best[u]);
+            best[u] = larger!((part::<V>(&x[u * V::N..(u + 1) * V::N]) * factor), best[u]);
         }
     }
     for x in whole.remainder().chunks(V::N) {
-        best[0] = (part::<V>(x) * factor).first(x.len(), low).max_nan(best[0]);
+        best[0] = larger!((part::<V>(x) * factor).first(x.len(), low), best[0]);
     }
-    (best[0].max_nan(best[1])).max_nan(best[2].max_nan(best[3])).largest()
+    let best = larger!(larger!(best[0], best[1]), larger!(best[2], best[3]));
+    if NAN {
+        return best.largest();
+    }
+    let (mut lanes, mut n) = (best.to_array(), V::N);
+    while n > 1 {
+        n /= 2;
+        for i in 0..n {
+            lanes[i] = if lanes[i] > lanes[i + n] { lanes[i] } else { lanes[i + n] };
+        }
+    }
+    lanes[0]
 }
 
 /// Biases and masks a row of scores. Only where there is something to do besides scaling is the row written.
@@ -56,7 +73,7 @@ fn prepare<T: Scalar, S: Isa>(
     let splat = <T::V<S> as Lanes>::splat;
     let row = &mut row[..n];
     if rules.bias.is_none() && rules.mask.is_none() {
-        let largest = if largest { largest_of::<T::V<S>>(row, splat(scale)) } else { T::ZERO };
+        let largest = if largest { largest_of::<T::V<S>, false>(row, splat(scale)) } else { T::ZERO };
         return Ready { n, factor: scale, largest, none: false };
     }
     if let Some(bias) = rules.bias {
@@ -90,7 +107,7 @@ fn prepare<T: Scalar, S: Isa>(
     }
     let mut most = T::ZERO;
     if largest || rules.mask.is_some() {
-        most = largest_of::<T::V<S>>(row, splat(T::ONE));
+        most = largest_of::<T::V<S>, true>(row, splat(T::ONE));
     }
     let none = rules.mask.is_some() && most <= low();
     if none {
