@@ -151,11 +151,11 @@ impl Plan {
         // that also updates it.
         let own = batch == 1 && m <= OWN_ROWS && m * n <= OWN && k >= OWN_PIECES * OWN_LENGTH;
         let own = own && p.a_cs == 1 && matches!(p.b, Source::Strided { cs: 1, .. }) && !dot && !row;
-        // Cut columns first (each panel of B is then packed once), but not to strips that would stream all of A past a
-        // panel or two; what is left to cut is cut next.
         if wide {
             rows = rows.min(m.div_ceil(TASKS));
         }
+        // Cut columns first (each panel of B is then packed once), but not to strips that would stream all of A past a
+        // panel or two; what is left to cut is cut next.
         while count(rows, columns) < TASKS && flops(rows, columns) > TASK && (columns > nr || rows > mr) {
             // Of a tall and narrow C a task keeps whole rows, which lie together: what works on C next is cut that way too.
             let tall = columns <= 2 * nr && rows > 4 * mr;
