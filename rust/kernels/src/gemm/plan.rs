@@ -4,15 +4,9 @@ use super::{Product, Scalar, Source};
 use crate::isa::Level;
 
 /// Rows of K per block, at most: a panel of B (kc·nr values) stays in the first-level cache while tiles of A pass by.
-/// Longer blocks spend less on reading and writing C. Processors with AVX-512 have larger caches, and while a tile of
-/// fourteen rows takes a line of B its next one comes from the second-level cache: what is packed from rows of A may be
-/// longer still (columns of A lie far apart, and fewer of them find their places in the cache).
-fn block_length(l: Level, rows: bool) -> usize {
-    match (l, rows) {
-        (Level::Avx512, true) => 512,
-        (Level::Avx512, false) => 384,
-        _ => 288,
-    }
+/// Longer blocks spend less on reading and writing C, and round more. Processors with AVX-512 have larger caches.
+fn block_length(l: Level) -> usize {
+    if l == Level::Avx512 { 384 } else { 288 }
 }
 /// Rows of A that meet all panels of B of a task before the next ones: they stay in the second-level cache.
 fn block_rows(l: Level) -> usize {
@@ -212,7 +206,7 @@ impl Plan {
         // Few tiles read a piece of B in the second-level cache faster than it is packed.
         let pack_b = if long { m > 8 * mr } else { pack_b };
         // Blocks of equal length.
-        let most = block_length(l, p.a_cs == 1);
+        let most = block_length(l);
         let kc = k.div_ceil(k.div_ceil(most).max(1)).next_multiple_of(8).clamp(8, most);
         let fits = k >= 64 && k <= kc && k * columns * size_of::<T>() <= SECOND_LEVEL;
         let stream = if p.a_cs == 1 && !long && panels >= 2 && fits { STREAM / mr } else { 0 };
