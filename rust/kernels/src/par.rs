@@ -11,6 +11,7 @@
 //! against parking at once (23 µs to wake a core) and against pure spinning (up to 8 ms when the core it waits for
 //! is shared), see the architecture page.
 
+use crate::buffer::AllocError;
 use crate::flush;
 use std::any::Any;
 use std::cell::Cell;
@@ -162,6 +163,23 @@ pub fn run(chunks: usize, work: impl Fn(usize) + Sync) {
         return;
     }
     pool.run(chunks, threads, &work);
+}
+
+/// [`run`] of work that may find no memory: the others finish, then the largest request that failed is the error.
+pub(crate) fn try_run(
+    chunks: usize,
+    work: impl Fn(usize) -> Result<(), AllocError> + Sync,
+) -> Result<(), AllocError> {
+    let missing = AtomicUsize::new(0);
+    run(chunks, |chunk| {
+        if let Err(e) = work(chunk) {
+            missing.fetch_max(e.bytes.max(1), Relaxed);
+        }
+    });
+    match missing.into_inner() {
+        0 => Ok(()),
+        bytes => Err(AllocError { bytes }),
+    }
 }
 
 /// The first chunk of block `b` when `chunks` are dealt to `blocks`.

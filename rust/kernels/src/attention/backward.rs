@@ -53,7 +53,8 @@ impl<T: Scalar> Head<'_, T> {
         let next = next.map_or(Next::new::<T>(&[], 1), |at| {
             let [key, value] = self.keys_and_values(at, keys);
             let [query, dy] = self.queries_and_gradients([at[0], at[1] * group]);
-            Next::new(&[key, value, query, dy], group * queries)
+            // Of a group every head asks for all: its rows begin anew.
+            Next::new(&[key, value, query, dy], queries)
         });
         let own = Own { sources, next, strip, slopes, factors, queries_of_block, gradients_of_block };
         dispatch(self.level, Blocks { of: self, batch, shared, packed, own, out });

@@ -17,7 +17,6 @@ use crate::isa::{Level, Real, level};
 use crate::par;
 use crate::random::State;
 use crate::shared::Shared;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Four axes at strides, in elements.
 #[derive(Clone, Copy, Debug)]
@@ -199,9 +198,8 @@ pub(crate) fn forward_at<T: Scalar>(
     let blocks = sizes.blocks(&rules);
     let run = if batch * heads >= TASKS { blocks } else { 1 };
     let parts = blocks.div_ceil(run);
-    let failed = AtomicUsize::new(0);
     let (y, lse) = (Shared::new(y), Shared::new(lse));
-    par::run(batch * heads * parts, |task| {
+    par::try_run(batch * heads * parts, |task| {
         let ends = |task: usize| {
             let (head, from) = (task / parts, task % parts * run);
             let to = (from + run).min(blocks);
@@ -210,14 +208,8 @@ pub(crate) fn forward_at<T: Scalar>(
         let work = forward::Head { level: l, sizes: &sizes, q: &q, k: &k, v: &v, rules: &rules };
         let next = (parts == 1 && task + 1 < batch * heads).then(|| ends(task + 1)[1]);
         let [first, last] = ends(task);
-        if let Err(AllocError { bytes }) = work.run(first, last, next, &y, &lse) {
-            failed.store(bytes, Ordering::Relaxed);
-        }
-    });
-    match failed.into_inner() {
-        0 => Ok(()),
-        bytes => Err(AllocError { bytes }),
-    }
+        work.run(first, last, next, &y, &lse)
+    })
 }
 
 /// The gradients of queries, keys and values, in the layout of contiguous (batch, time, heads, size). `lse` is that of
@@ -253,22 +245,15 @@ pub fn backward<T: Scalar>(
         dv.fill(T::ZERO);
         return Ok(());
     }
-    let failed = AtomicUsize::new(0);
     let out = [Shared::new(dq), Shared::new(dk), Shared::new(dv)];
     // One task per head of keys: what all queries add to its gradients is added in one order.
-    par::run(batch * shared, |task| {
+    par::try_run(batch * shared, |task| {
         let (q, k, v, dy) = (&q, &k, &v, &dy);
         let work = backward::Head { level: l, sizes: &sizes, q, k, v, dy, rules: &rules, lse, delta };
         let head = |task: usize| [task / shared, task % shared];
         let next = (task + 1 < batch * shared).then(|| head(task + 1));
-        if let Err(AllocError { bytes }) = work.run(head(task), next, &out) {
-            failed.store(bytes, Ordering::Relaxed);
-        }
-    });
-    match failed.into_inner() {
-        0 => Ok(()),
-        bytes => Err(AllocError { bytes }),
-    }
+        work.run(head(task), next, &out)
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! Tasks: blocks of C whose rows of A and columns of B stay in the second-level cache.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use super::pack::{self, Raw};
 use super::tiles::{BLOCK, Block, Operands, PANEL, STEP, Tiles};
 use super::{dots, store};
@@ -147,9 +145,8 @@ pub(super) unsafe fn run(p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), A
     let mut copies = Buffer::scratch(4 * pieces * size)?;
     let at = copies.bytes_mut().as_mut_ptr() as usize;
     let start = |piece: usize| if piece == pieces { p.k } else { piece * p.k / pieces / STEP * STEP };
-    let missing = AtomicUsize::new(0);
     let product = &p;
-    par::run(pieces, |piece| {
+    par::try_run(pieces, |piece| {
         let p = product;
         let (from, to) = (start(piece), start(piece + 1));
         let mut part = Product {
@@ -167,14 +164,8 @@ pub(super) unsafe fn run(p: Product<'_>, offsets: &[[usize; 3]]) -> Result<(), A
         }
         // Pieces are the tasks: of a smaller part of C a task would read short parts of rows.
         // SAFETY: a part of the sum, and a copy of C of its own.
-        if let Err(e) = unsafe { whole(part, &[[0; 3]], Size { least: 1, cache: PIECE_CACHE }) } {
-            missing.fetch_max(e.bytes.max(1), Ordering::Relaxed);
-        }
-    });
-    match missing.into_inner() {
-        0 => {}
-        bytes => return Err(AllocError { bytes }),
-    }
+        unsafe { whole(part, &[[0; 3]], Size { least: 1, cache: PIECE_CACHE }) }
+    })?;
     let copies = Shared::new(elements_mut::<f32>(copies.bytes_mut()));
     let (width, kind) = (p.width(), if p.half { Kind::BF16 } else { Kind::F32 });
     par::run(p.m.div_ceil(PIECE), |block| {
@@ -244,20 +235,13 @@ unsafe fn whole(mut p: Product<'_>, offsets: &[[usize; 3]], size: Size) -> Resul
             }
         });
     }
-    let missing = AtomicUsize::new(0);
     let product = &p;
-    par::run(tasks * offsets.len(), |i| {
+    par::try_run(tasks * offsets.len(), |i| {
         let o = offsets[i / tasks];
         let shared = (share_a.then_some(a_at), share_b.then_some(b_at));
         // SAFETY: tasks are disjoint blocks of disjoint results.
-        if let Err(e) = unsafe { task(product, &plan, [o[ia], o[ib], o[2]], i % tasks, direct, shared) } {
-            missing.fetch_max(e.bytes.max(1), Ordering::Relaxed);
-        }
-    });
-    match missing.into_inner() {
-        0 => Ok(()),
-        bytes => Err(AllocError { bytes }),
-    }
+        unsafe { task(product, &plan, [o[ia], o[ib], o[2]], i % tasks, direct, shared) }
+    })
 }
 
 /// # Safety
